@@ -1,0 +1,53 @@
+# Everything a checkout needs; each target makes what it lacks in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench wheel clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.run ## Install what running needs, then mask the demo set with the demo model.
+	$(BIN)/apiprompt clip
+	@echo "The masked pictures are in experiments/APICLIP_demo_demo_*/5_3_LANCZOS_0/"
+
+test: $(VENV)/.test ## Install what testing needs, then run the tests.
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check lint, format and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code and mend what lint can mend.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test ## Measure speed and memory; prints tables and writes JSON.
+	$(BIN)/python -m experiments.bench $(ARGS)
+
+wheel: $(VENV)/.dev ## Build the distribution into dist/.
+	$(BIN)/python -m build
+
+clean: ## Remove the virtual environment and what tools leave behind.
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	@echo "Installing (PyTorch's own wheels: about 6 GB and three minutes)"
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo "Installing (PyTorch's own wheels: about 6 GB and three minutes)"
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.test $(VENV)/.run

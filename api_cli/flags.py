@@ -1,0 +1,75 @@
+"""From a configuration's fields to a subcommand's flags."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from api_cli.config import RUN, Option, RunConfig, shipped_configs
+
+C = TypeVar("C", bound=RunConfig)
+
+# lets Typer take --layer_index for --layer-index
+EITHER_SPELLING = {"token_normalize_func": lambda flag: flag.replace("_", "-")}
+
+
+def flags_of(config_class: type[C]) -> Callable[[Callable[[C], None]], Callable[..., None]]:
+    """Make a configuration's fields the flags of the decorated subcommand.
+
+    The function is called with the configuration they come to, together with the environment and
+    `--config`. With `--print-config` that is printed and the function is not called.
+    """
+
+    def decorate(function: Callable[[C], None]) -> Callable[..., None]:
+        def command(**flags: Any) -> None:
+            config_file, print_config = flags.pop("config"), flags.pop("print_config")
+            config = config_class.resolve(flags, os.environ, config_file)
+            if print_config:
+                typer.echo(config.to_yaml(), nl=False)
+            else:
+                function(config)
+
+        shipped = ", ".join(path.stem for path in shipped_configs())
+        options = config_class.options() | {
+            "config": Option(
+                str,
+                f"YAML file with flags' names as keys, or a shipped configuration: {shipped}.",
+                "NAME|FILE",
+                "",
+                RUN,
+            ),
+            "print_config": Option(
+                bool, "Show what all flags come to, as YAML for --config, and stop.", "", "", RUN
+            ),
+        }
+        parameters = [_parameter(name, option) for name, option in options.items()]
+        # Typer reads flags off a function's signature
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        command.__doc__ = function.__doc__
+        command.__name__ = function.__name__
+        return command
+
+    return decorate
+
+
+def _parameter(name: str, option: Option) -> inspect.Parameter:
+    """A flag as Typer reads it off a signature; None where it is not given."""
+    kind: Any = tuple[str, str] if " " in option.metavar else str
+    flag = typer.Option(
+        f"--{name.replace('_', '-')}",
+        metavar=option.metavar or None,
+        help=option.help + (f" [dim]\\[default: {option.default}][/dim]" if option.default else ""),
+        show_default=False,
+        rich_help_panel=option.panel,
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[(kind if option.metavar else bool) | None, flag],
+    )

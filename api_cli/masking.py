@@ -1,0 +1,125 @@
+"""From a relevance map to a masked image: METHOD.md sections 3 and 4.
+
+Pure functions: tensors and pictures in, tensors and pictures out; no model, no file, no dataset.
+Maps and masks are float32 tensors on the CPU of shape (..., h, w), h x w being the patch grid or
+the part of it that shows the image.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+FILTERS = {filter_.name: filter_ for filter_ in Image.Resampling}
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in cells of a grid; need not be whole."""
+
+
+class Mask(NamedTuple):
+    """A mask on the patch grid.
+
+    Attributes:
+        values: (h, w) float32 in [0, 1]; 1 keeps the image, 0 fades it.
+        flat: whether a map told no patch from another, so that `values` are all ones.
+    """
+
+    values: torch.Tensor
+    flat: bool
+
+
+class MaskSettings(NamedTuple):
+    """The parameters of METHOD.md section 5 that do not touch the model."""
+
+    enhance_coe: float = 5
+    kernel_size: int = 3
+    interpolate_method_name: str = "LANCZOS"
+    grayscale: int = 0
+
+
+def minmax(m: torch.Tensor) -> torch.Tensor:
+    """Scale a map (h, w) linearly onto [0, 1]. NaN where the map is flat."""
+    return (m - m.min()) / (m.max() - m.min())
+
+
+def enhance(m: torch.Tensor, coe: float) -> torch.Tensor:
+    """Contrast: sigmoid of the standardised map (h, w), times `coe`; std with n - 1."""
+    return torch.sigmoid(coe * (m - m.mean()) / m.std())
+
+
+def smooth(m: torch.Tensor, kernel_size: int) -> torch.Tensor:
+    """k x k mean filter over a map (h, w), edges replicated; `kernel_size` k is odd."""
+    r = kernel_size // 2
+    padded = F.pad(m[None, None], (r, r, r, r), mode="replicate")
+    return F.avg_pool2d(padded, kernel_size, stride=1)[0, 0]
+
+
+def clip_mask(maps: torch.Tensor, enhance_coe: float, kernel_size: int) -> Mask:
+    """Merge CLIP's two maps into a mask (METHOD.md section 3).
+
+    Args:
+        maps: (2, h, w) float32, the cls map A and the patch map P, any scale.
+        enhance_coe: contrast of the cls map.
+        kernel_size: odd width of the mean filter, in patches.
+
+    Raises:
+        ValueError: where a map holds NaN or infinity.
+    """
+    if _is_flat(maps):
+        return _all_ones(maps)
+    cls_map, patch_map = maps
+    c = smooth(enhance(minmax(cls_map), enhance_coe), kernel_size)
+    q = smooth((patch_map.max() - patch_map) / (patch_map.max() - patch_map.min()), kernel_size)
+    merged = c + q - c * q
+    return _all_ones(maps) if _is_flat(merged[None]) else Mask(minmax(merged), flat=False)
+
+
+def llava_mask(maps: torch.Tensor, enhance_coe: float, kernel_size: int) -> Mask:
+    """Turn LLaVA's attention map, (1, h, w), into a mask; otherwise as `clip_mask`."""
+    if _is_flat(maps):
+        return _all_ones(maps)
+    return Mask(smooth(enhance(minmax(maps[0]), enhance_coe), kernel_size), flat=False)
+
+
+def resize_mask(
+    values: torch.Tensor, size: tuple[int, int], interpolate_method_name: str, box: Box
+) -> Image.Image:
+    """Bring a mask to an image's size, in 8 bits (METHOD.md section 4).
+
+    Args:
+        values: (h, w) float32 in [0, 1].
+        size: width and height of the image in pixels.
+        interpolate_method_name: a key of `FILTERS`.
+        box: the part of the grid that the image covers, in cells.
+    """
+    m8 = Image.fromarray(np.floor(255 * values.numpy()).astype(np.uint8))
+    return m8.resize(size, FILTERS[interpolate_method_name], box=box)
+
+
+def blend(image: Image.Image, mask: Image.Image, grayscale: int) -> Image.Image:
+    """Fade an RGB image to a grey level (0 to 255) where an L mask of its size is dark."""
+    level = Image.new("RGB", image.size, (grayscale,) * 3)
+    return Image.composite(image, level, mask)
+
+
+def apply_mask(image: Image.Image, mask: Mask, settings: MaskSettings, box: Box) -> Image.Image:
+    """The masked image: an RGB `image` seen through `mask`. See `resize_mask` for `box`."""
+    if mask.flat:
+        return image.copy()
+    m8 = resize_mask(mask.values, image.size, settings.interpolate_method_name, box)
+    return blend(image, m8, settings.grayscale)
+
+
+def _is_flat(maps: torch.Tensor) -> bool:
+    """Whether any of the maps (M, h, w) has the same value everywhere."""
+    if not torch.isfinite(maps).all():
+        raise ValueError("the relevance map holds NaN or infinity; try --precision fp32")
+    return bool((maps.amax(dim=(-2, -1)) == maps.amin(dim=(-2, -1))).any())
+
+
+def _all_ones(maps: torch.Tensor) -> Mask:
+    return Mask(torch.ones(maps.shape[-2:]), flat=True)

@@ -1,0 +1,56 @@
+"""Auxiliary models: images and questions in, relevance maps out.
+
+A model is one file here with one class that has the three members of `RelevanceModel`. It knows
+nothing of datasets or run folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from PIL import Image
+
+from api_cli.relevance.fit import GridPart
+
+
+class Prepared(NamedTuple):
+    """An image as the model sees it.
+
+    Attributes:
+        pixels: (3, H, W) float32, normalised.
+        part: which part of the patch grid shows the image.
+    """
+
+    pixels: torch.Tensor
+    part: GridPart
+
+
+class RelevanceModel(Protocol):
+    """What the pipeline asks of an auxiliary model."""
+
+    @property
+    def number_of_layers(self) -> int:
+        """Layers that can be read, counted from 0."""
+        ...
+
+    def prepare(self, image: Image.Image) -> Prepared:
+        """Preprocess an RGB image; called from several threads at once."""
+        ...
+
+    def relevance(
+        self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
+    ) -> list[torch.Tensor]:
+        """Maps of a batch from one forward pass.
+
+        Returns:
+            For each image a float32 tensor (len(layers), M, h, w) on the CPU: M maps a layer
+            (CLIP 2, LLaVA 1) over the h x w patches that show the image.
+        """
+        ...
+
+
+def cut(maps: torch.Tensor, part: GridPart) -> torch.Tensor:
+    """The part of maps (..., G, G) that shows the image: (..., h, w)."""
+    return maps[..., slice(*part.rows), slice(*part.columns)]

@@ -1,0 +1,41 @@
+"""Devices and precisions, the same for every auxiliary model."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from api_cli.errors import UsageError
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+_LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of that name; "auto" is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        UsageError: for a name torch does not know or a device this machine does not have.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+        torch.empty(0, device=picked)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"--device {device}: not to be had here ({reason}); try --device auto or cpu"
+        ) from error
+    return picked
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Run the model within in that precision; weights stay float32. For fp32 nothing changes."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_LOW[precision])

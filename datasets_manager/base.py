@@ -1,0 +1,148 @@
+"""What a dataset is here: samples, each a key, an image and a question."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be used as it is; the message says what, where and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question about one image.
+
+    Attributes:
+        key: unique within its dataset; becomes the name of the masked image.
+        index: position within its dataset, from 0.
+        image: the encoded picture, as a file's path or as the file's bytes. It is read when
+            needed, so that a broken one costs one sample and not the run.
+        question: what the auxiliary model is asked about the image.
+        extra: everything else the dataset knows of the sample (answer, category, box, ...),
+            JSON-serialisable; it is handed on to the manifest untouched.
+    """
+
+    key: str
+    index: int
+    image: Path | bytes
+    question: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def image_name(self) -> str:
+        """File name of the image, for messages; empty when it never was a file."""
+        return self.image.name if isinstance(self.image, Path) else ""
+
+    def read_image(self) -> bytes:
+        """The encoded picture. Raises OSError where the file is missing or unreadable."""
+        return self.image.read_bytes() if isinstance(self.image, Path) else self.image
+
+
+class Dataset(Sequence[Sample]):
+    """Samples in a fixed order under unique keys.
+
+    Args:
+        name: the dataset's canonical name; becomes part of run folders' names.
+        samples: in order, `samples[i].index == i`.
+
+    Raises:
+        DatasetError: where two samples share a key.
+    """
+
+    def __init__(self, name: str, samples: Sequence[Sample]) -> None:
+        self.name = name
+        self._samples = samples
+        seen: dict[str, int] = {}
+        for sample in samples:
+            first = seen.setdefault(sample.key, sample.index)
+            if first != sample.index:
+                raise DatasetError(
+                    f"dataset {name}: samples {first} and {sample.index} share the key "
+                    f"{sample.key!r}; keys name result files, so give each its own"
+                )
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
+        return self._samples[index]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self._samples)
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change when a key, a question or an image's name does.
+
+        The pictures' content is not read here: a run's manifest holds it image by image.
+        """
+        digest = hashlib.sha256()
+        for sample in self._samples:
+            row = [sample.key, sample.question, sample.image_name]
+            digest.update(json.dumps(row).encode() + b"\n")
+        return digest.hexdigest()[:16]
+
+
+def read_json(path: Path, obtain: str) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: the file.
+        obtain: how to get the file, for the error message where it is missing.
+
+    Raises:
+        DatasetError: where it is missing or not JSON.
+    """
+    try:
+        return json.loads(_read_text(path, obtain))
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path} is not valid JSON: {error}; get the file again") from error
+
+
+def read_json_lines(path: Path, obtain: str) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file, one a line; empty lines are passed over.
+
+    Raises:
+        DatasetError: where the file is missing or a line is not a JSON object.
+    """
+    for number, line in enumerate(_read_text(path, obtain).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DatasetError(
+                f"{path}, line {number}: not valid JSON ({error}); mend or remove the line"
+            ) from error
+        if not isinstance(row, dict):
+            raise DatasetError(f"{path}, line {number}: expected an object in braces, got {row!r}")
+        yield row
+
+
+def required(row: Mapping[str, Any], column: str, place: str) -> Any:
+    """`row[column]`, or a DatasetError that names the column, the place and what is there."""
+    if row.get(column) is None:
+        raise DatasetError(
+            f"{place}: no {column!r} (there are: {', '.join(map(repr, row)) or 'no columns'})"
+        )
+    return row[column]
+
+
+def _read_text(path: Path, obtain: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{path.name} not found in {path.parent}; {obtain}, or pass --data-root"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
