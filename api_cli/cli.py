@@ -14,14 +14,14 @@ import typer
 
 from api_cli.config import ClipConfig
 from api_cli.console import Console
-from api_cli.errors import ApipromptError, UsageError
+from api_cli.errors import ApipromptError
 from api_cli.flags import EITHER_SPELLING, flags_of
 from datasets_manager import DatasetError, available_datasets
 
 if TYPE_CHECKING:
     from api_cli.run import Outcome
 
-FATAL, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+_SOME_FAILED = 3
 
 app = typer.Typer(
     name="apiprompt",
@@ -79,18 +79,14 @@ def _main(
 
 def main() -> None:
     """The console script: what a user can mend becomes one line and an exit status."""
-    console = Console()
     try:
         app()
-    except UsageError as error:
-        console.error(str(error))
-        sys.exit(WRONG_USAGE)
-    except (ApipromptError, DatasetError, OSError) as error:
-        console.error(str(error))
-        sys.exit(FATAL)
-    except KeyboardInterrupt:
-        console.error("interrupted; what is finished stays, and the same command does the rest")
-        sys.exit(INTERRUPTED)
+    except ApipromptError as error:
+        Console().error(str(error))
+        sys.exit(error.exit_status)
+    except (DatasetError, OSError) as error:
+        Console().error(str(error))
+        sys.exit(ApipromptError.exit_status)
 
 
 def _finish(outcome: Outcome, console: Console) -> None:
@@ -112,4 +108,4 @@ def _finish(outcome: Outcome, console: Console) -> None:
             f"{report.failed} samples failed; errors.jsonl in the run folder says why, "
             "and the same command tries them again"
         )
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(_SOME_FAILED)

@@ -1,4 +1,4 @@
-"""Errors that end a run with one clear line."""
+"""Errors that end a command with one clear line and an exit status."""
 
 from __future__ import annotations
 
@@ -6,14 +6,27 @@ from __future__ import annotations
 class ApipromptError(Exception):
     """Something the user can mend; the message names the thing, the place and the way out."""
 
+    exit_status = 1
+
 
 class UsageError(ApipromptError):
-    """A flag, an environment variable or a configuration that is wrong: exit status 2."""
+    """A flag, an environment variable or a configuration that is wrong."""
+
+    exit_status = 2
 
 
 class ModelError(ApipromptError):
-    """An auxiliary model that cannot be had, loaded or read: exit status 1."""
+    """An auxiliary model that cannot be had, loaded or read."""
 
 
 class RunFolderError(ApipromptError):
-    """A run folder that must not be written into: exit status 1."""
+    """A run folder that must not be written into."""
+
+
+class Interrupted(ApipromptError):
+    """Ctrl-C."""
+
+    exit_status = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted; what is finished stays, and the same command does the rest")

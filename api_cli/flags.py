@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from api_cli.config import RUN, Option, RunConfig, shipped_configs
+from api_cli.errors import Interrupted
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -30,8 +31,11 @@ def flags_of(config_class: type[C]) -> Callable[[Callable[[C], None]], Callable[
             config = config_class.resolve(flags, os.environ, config_file)
             if print_config:
                 typer.echo(config.to_yaml(), nl=False)
-            else:
+                return
+            try:
                 function(config)
+            except KeyboardInterrupt:  # Typer would end it without a word
+                raise Interrupted from None
 
         shipped = ", ".join(path.stem for path in shipped_configs())
         options = config_class.options() | {

@@ -84,8 +84,9 @@ class Ledger(Generic[T]):
         """Take a key's row out; a file without rows is deleted."""
         with self._lock:
             self._catch_up()
-            if self._rows.pop(key, None) is None:
+            if key not in self._rows:
                 return
+            del self._rows[key]
             self._rewrite([row for row in self.rows() if row["key"] != key])
             self._note_end()
 
@@ -166,7 +167,5 @@ def _lives(pid: int) -> bool:
 
 
 def _line(row: Row) -> bytes:
-    try:
-        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair in the dataset's text
-        return json.dumps(row).encode() + b"\n"
+    # in ASCII, since U+2028 and its like end lines for many readers
+    return json.dumps(row).encode() + b"\n"

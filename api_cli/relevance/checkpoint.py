@@ -19,6 +19,7 @@ DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parents[1] / "models" / "demo_clip"
 SUPPORTED = "open_clip ViTs with a CLS token, CLS pooling and a projection, such as ViT-L-14-336"
 
+_FOLDER = "local-dir:"  # open_clip's scheme
 _CONFIG_NAME = "open_clip_config.json"
 _WEIGHTS_NAMES = (
     "open_clip_model.safetensors",
@@ -35,6 +36,11 @@ class ClipCheckpoint:
             `open_clip_config.json` and weights, or `demo`.
         pretrained: open_clip tag or weights file, for an architecture only; default `openai`.
 
+    Attributes:
+        model_name: as given.
+        number_of_layers: blocks of the image tower.
+        quick_gelu: whether the model's activation is QuickGELU.
+
     Raises:
         ModelError: where there is no such model, or not one that the method can read.
     """
@@ -43,25 +49,22 @@ class ClipCheckpoint:
         self.model_name = model_name
         self._tag: str | None = None
         self._file: Path | None = None
-        folder = DEMO_FOLDER if model_name == DEMO else Path(model_name.removeprefix("local-dir:"))
-        is_folder = folder.is_dir() and open_clip.get_model_config(model_name) is None
-        if is_folder or model_name.startswith((HF_HUB_PREFIX, "local-dir:")):
-            if pretrained is not None:
-                raise ModelError(
-                    f"--pretrained {pretrained} does not go with --model-name {model_name}, "
-                    "which brings its own weights; leave one of them out"
-                )
-            if is_folder or not model_name.startswith(HF_HUB_PREFIX):
-                self._open_clip_name = f"local-dir:{folder}"
-                self._file = _weights_in(folder)
-            else:
-                self._open_clip_name = model_name
-        else:
-            self._open_clip_name = model_name.replace("/", "-")
+        name = f"{_FOLDER}{DEMO_FOLDER}" if model_name == DEMO else model_name
+        if Path(name).is_dir() and open_clip.get_model_config(name) is None:
+            name = f"{_FOLDER}{name}"
+        self._is_architecture = not name.startswith((_FOLDER, HF_HUB_PREFIX))
+        self._open_clip_name = name.replace("/", "-") if self._is_architecture else name
+        if pretrained is not None and not self._is_architecture:
+            raise ModelError(
+                f"--pretrained {pretrained} does not go with --model-name {model_name}, "
+                "which brings its own weights; leave one of them out"
+            )
+        if name.startswith(_FOLDER):
+            self._file = _weights_in(Path(name.removeprefix(_FOLDER)))
         config = self._read_config()
         self.number_of_layers = _readable_layers(model_name, config)
-        self._quick_gelu = bool(config.get("quick_gelu", False))
-        if not is_folder and not model_name.startswith(HF_HUB_PREFIX):
+        self.quick_gelu = bool(config.get("quick_gelu", False))
+        if self._is_architecture:
             self._choose_weights(pretrained or "openai")
         self._check_quick_gelu(pretrained)
 
@@ -95,7 +98,7 @@ class ClipCheckpoint:
             model = open_clip.create_model(
                 self._open_clip_name,
                 pretrained=self._tag or (str(file) if self._is_architecture else None),
-                force_quick_gelu=self._quick_gelu,
+                force_quick_gelu=self.quick_gelu,
                 require_pretrained=True,
                 weights_only=True,
             )
@@ -105,7 +108,7 @@ class ClipCheckpoint:
                 "a state dict of that architecture, as safetensors or saved by torch.save"
             ) from error
         activation = model.visual.transformer.resblocks[0].mlp.gelu
-        if isinstance(activation, QuickGELU) is not self._quick_gelu:
+        if isinstance(activation, QuickGELU) is not self.quick_gelu:
             raise ModelError(f"{self._title}: open_clip built it with the wrong activation")
         return model.float()
 
@@ -121,13 +124,9 @@ class ClipCheckpoint:
     @property
     def short_name(self) -> str:
         """The model's name as part of a folder's name: without scheme, path and separators."""
-        if self._open_clip_name.startswith("local-dir:") and self.model_name != DEMO:
-            return Path(self._open_clip_name.removeprefix("local-dir:")).resolve().name
+        if self._open_clip_name.startswith(_FOLDER) and self.model_name != DEMO:
+            return Path(self._open_clip_name.removeprefix(_FOLDER)).resolve().name
         return self.model_name.removeprefix(HF_HUB_PREFIX).replace("/", "_")
-
-    @property
-    def _is_architecture(self) -> bool:
-        return ":" not in self._open_clip_name
 
     @property
     def _title(self) -> str:
@@ -159,7 +158,7 @@ class ClipCheckpoint:
         if tag:
             self._tag = pretrained
             # an architecture without QuickGELU is given it where its weights were trained so
-            self._quick_gelu = bool(tag.get("quick_gelu", False))
+            self.quick_gelu = bool(tag.get("quick_gelu", False))
         elif Path(pretrained).is_file():
             self._file = Path(pretrained)
         else:
@@ -171,7 +170,7 @@ class ClipCheckpoint:
     def _check_quick_gelu(self, pretrained: str | None) -> None:
         """Refuse weights that say they are OpenAI's under an architecture without QuickGELU."""
         name = f"{self.model_name} {pretrained or ''}".casefold()
-        if self._tag is None and "openai" in name and not self._quick_gelu:
+        if self._tag is None and "openai" in name and not self.quick_gelu:
             raise ModelError(
                 f"{self._title}: OpenAI's weights need QuickGELU, which this architecture lacks; "
                 f"use --model-name {self.model_name}-quickgelu, "

@@ -1,0 +1,151 @@
+"""What tests share: photographs, small checkpoints, and the program as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import skimage
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+QUESTIONS = ("What colour is the cat?", "How many people wear a hat, and why?", "Where is it?")
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Real photographs of every shape and mode that users have, 200 to 350 pixels a side."""
+    source = Path(skimage.__file__).parent / "data"
+    folder = tmp_path_factory.mktemp("photographs")
+
+    def load(name: str, size: tuple[int, int]) -> Image.Image:
+        return Image.open(source / name).convert("RGB").resize(size)
+
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # a camera held upright
+    pictures: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "square.png": (load("astronaut.png", (256, 256)), {}),
+        "wide.jpg": (load("chelsea.png", (350, 211)), {"quality": 95}),
+        "tall.png": (load("coffee.png", (350, 233)).crop((80, 0, 187, 233)), {}),
+        "grey.png": (load("camera.png", (240, 240)).convert("L"), {}),
+        "palette.png": (load("rocket.jpg", (300, 200)).quantize(64), {}),
+        "rgba.png": (load("hubble_deep_field.jpg", (218, 250)).convert("RGBA"), {}),
+        "rotated.jpg": (load("motorcycle_left.png", (320, 215)), {"exif": rotated}),
+    }
+    pictures["rgba.png"][0].putalpha(128)
+    for name, (picture, options) in pictures.items():
+        picture.save(folder / name, **options)
+    return {Path(name).stem: folder / name for name in pictures}
+
+
+MakeDataset = Callable[..., Path]
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path, photographs: dict[str, Path]) -> MakeDataset:
+    """Write an image folder of photographs with questions; return it."""
+
+    def make(
+        names: Iterable[str] = ("square", "wide", "tall"), folder: str = "pictures", **columns: Any
+    ) -> Path:
+        root = tmp_path / folder
+        root.mkdir(exist_ok=True)
+        rows = []
+        for index, name in enumerate(names):
+            path = photographs[name]
+            (root / path.name).write_bytes(path.read_bytes())
+            row = {"file_name": path.name, "question": QUESTIONS[index % 3], "key": name}
+            rows.append(row | {column: values[index] for column, values in columns.items()})
+        write_json_lines(root / "metadata.jsonl", rows)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Checkpoint folders with random weights: real ViTs' grids, narrower."""
+    made: dict[str, Path] = {}
+    shapes = {"ViT-B-32": (224, 32), "ViT-B-16": (224, 16), "ViT-L-14-336": (336, 14)}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("clip") / name
+            image_size, patch_size = shapes[name]
+            write_clip(made[name], image_size=image_size, patch_size=patch_size)
+        return made[name]
+
+    return make
+
+
+def write_clip(folder: Path, quick_gelu: bool = False, **vision: Any) -> None:
+    """Write a small CLIP with random weights as an open_clip model folder."""
+    config = {
+        "embed_dim": 48,
+        "quick_gelu": quick_gelu,
+        "vision_cfg": {"width": 96, "layers": 5, "head_width": 32, **vision},
+        "text_cfg": {
+            "context_length": 77,
+            "vocab_size": 49408,
+            "width": 32,
+            "heads": 2,
+            "layers": 1,
+        },
+    }
+    torch.manual_seed(len(str(vision)))
+    model = open_clip.CLIP(**config)
+    for name, weight in model.named_parameters():  # attention and norms that do not lie idle
+        if "in_proj" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+        elif ".ln_" in name or "ln_p" in name:
+            torch.nn.init.normal_(weight, mean=float(name.endswith("weight")), std=0.3)
+    folder.mkdir(parents=True)
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / "open_clip_model.safetensors")
+    description = json.dumps({"model_cfg": config, "preprocess_cfg": {}})
+    (folder / "open_clip_config.json").write_text(description)
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def apiprompt(tmp_path: Path) -> Run:
+    """Run the program as a user does, from an empty folder; return the finished process."""
+
+    def run(*arguments: object, status: int = 0, **environment: str) -> Any:
+        process = subprocess.run(
+            [sys.executable, "-m", "api_cli", *map(str, arguments)],
+            cwd=tmp_path,
+            env=clean_environment() | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert process.returncode == status, f"{process.returncode}\n{process.stderr}"
+        return process
+
+    return run
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without variables of the program, and without a network."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("APIPROMPT_")}
+    return inherited | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+
+
+def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
