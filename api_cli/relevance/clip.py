@@ -45,6 +45,10 @@ class ClipRelevance:
         precision: of the forward pass, "fp32", "bf16" or "fp16"; the maps themselves are always
             computed in float32.
 
+    Attributes:
+        model: the open_clip model beneath.
+        tokenizer: its tokenizer, texts to (B, context length) int64.
+
     Raises:
         ModelError: where the model cannot be had, loaded, or read by the method.
         UsageError: for a fit, precision or device that does not exist.
@@ -64,9 +68,9 @@ class ClipRelevance:
             )
         self._device = pick_device(device)
         model = checkpoint.create_model()
-        self._model = model.to(self._device).eval().requires_grad_(False)
-        self._visual = self._model.visual
-        self._tokenizer = checkpoint.create_tokenizer()
+        self.model = model.to(self._device).eval().requires_grad_(False)
+        self._visual = self.model.visual
+        self.tokenizer = checkpoint.create_tokenizer()
         self._fit = fit
         self._precision = precision
         preprocess = PreprocessCfg(**self._visual.preprocess_cfg)
@@ -137,9 +141,9 @@ class ClipRelevance:
             self._text.clear()
         new = [q for q in dict.fromkeys(questions) if q not in self._text]
         if new:
-            tokens = self._tokenizer(new).to(self._device)
+            tokens = self.tokenizer(new).to(self._device)
             with autocast(self._device, self._precision):
-                text = self._model.encode_text(tokens)
+                text = self.model.encode_text(tokens)
             text = nn.functional.normalize(text.float(), dim=-1)
             self._text.update(zip(new, text, strict=True))
         return torch.stack([self._text[q] for q in questions])
