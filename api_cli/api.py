@@ -57,7 +57,8 @@ def clip_api(
     """
     from api_cli.config import ClipConfig
     from api_cli.errors import UsageError
-    from api_cli.masking import MaskSettings, apply_mask, clip_mask
+    from api_cli.masking import MaskSettings, apply_mask
+    from api_cli.methods import CLIP
     from api_cli.run import resolve_layers
 
     if len(images) != len(queries):
@@ -89,7 +90,7 @@ def clip_api(
         prepared = [model.prepare(image) for image in batch]
         maps = model.relevance(prepared, queries[start : start + batch_size], layers)
         for image, (_, part), map_ in zip(batch, prepared, maps, strict=True):
-            mask = clip_mask(map_[0], settings.enhance_coe, settings.kernel_size)
+            mask = CLIP.make_mask(map_[0], settings.enhance_coe, settings.kernel_size)
             masked.append(apply_mask(image, mask, settings, part.box))
     return masked
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api_cli.config import ClipConfig
 from api_cli.console import Console
-from api_cli.errors import ApipromptError
+from api_cli.errors import ApipromptError, UsageError
 from api_cli.flags import EITHER_SPELLING, flags_of
+from api_cli.launch import Launch
 from datasets_manager import DatasetError, available_datasets
 
 if TYPE_CHECKING:
@@ -49,12 +51,13 @@ def clip(config: ClipConfig) -> None:
     Exit status: 0 done, 1 fatal, 2 wrong usage, 3 some samples failed (see
     errors.jsonl in the run folder), 130 interrupted.
     """
-    console = Console(quiet=config.quiet)
+    launch = Launch.read()
+    console = Console(quiet=config.quiet or not launch.is_first)
     if config.dataset == "demo" and config.model == "demo":
         console.say("demo: the small demo model on the demo set; real work wants --dataset NAME")
     from api_cli.run import run_clip
 
-    _finish(run_clip(config, console), console)
+    _finish(run_clip(config, console, launch), console, launch)
 
 
 @app.command()
@@ -66,6 +69,38 @@ def datasets() -> None:
     for info in available_datasets():
         table.add_row(info.name, info.about, info.licence, info.home)
     Console().show(table)
+
+
+@app.command(context_settings=EITHER_SPELLING)
+def maps(
+    output_folder: Annotated[
+        Path, typer.Option(help="Folder in which run folders are made.")
+    ] = Path("experiments"),
+    prune: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|all", help="Delete the maps of that name; may be repeated."),
+    ] = None,
+) -> None:
+    """Show the relevance maps that are kept, and how much room they take."""
+    from rich.table import Table
+
+    from api_cli.map_store import list_stores, remove_store
+
+    stores = {store.folder.name: store for store in list_stores(output_folder)}
+    for name in prune or ():
+        if name != "all" and name not in stores:
+            raise UsageError(
+                f"--prune {name}: no such maps in {output_folder}; there are "
+                f"{', '.join(stores) or 'none'}"
+            )
+    table = Table("name", "maps", "files", "MB", "", box=None, header_style="bold")
+    for name, store in stores.items():
+        gone = name in (prune or ()) or "all" in (prune or ())
+        if gone:
+            remove_store(store.folder)
+        size = f"{store.bytes / 1e6:.1f}"
+        table.add_row(name, str(store.maps), str(store.files), size, "deleted" if gone else "")
+    Console().show(table if stores else f"no maps are kept in {output_folder}")
 
 
 @app.callback(invoke_without_command=True)
@@ -89,10 +124,11 @@ def main() -> None:
         sys.exit(ApipromptError.exit_status)
 
 
-def _finish(outcome: Outcome, console: Console) -> None:
+def _finish(outcome: Outcome, console: Console, launch: Launch) -> None:
     """Say how it went, print the run folders on stdout, and exit with the right status."""
-    for folder in outcome.folders:
-        typer.echo(folder)
+    if launch.is_first:
+        for folder in outcome.folders:
+            typer.echo(folder)
     report = outcome.report
     if report is None:
         return
@@ -108,4 +144,6 @@ def _finish(outcome: Outcome, console: Console) -> None:
             f"{report.failed} samples failed; errors.jsonl in the run folder says why, "
             "and the same command tries them again"
         )
-        raise typer.Exit(_SOME_FAILED)
+        # a launcher would take another status for a crash, and end the other processes
+        if launch.world_size == 1:
+            raise typer.Exit(_SOME_FAILED)

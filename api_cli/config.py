@@ -58,7 +58,8 @@ def option(
     panel: str, default: Any, parse: Parse, metavar: str, help: str, shown: str | None = None
 ) -> Any:
     """A dataclass field that is also a flag."""
-    shown = str(plain(default)) if shown is None else shown
+    if shown is None:
+        shown = "" if parse is _switch else str(plain(default))
     return field(default=default, metadata={"option": Option(parse, help, metavar, shown, panel)})
 
 
@@ -171,6 +172,16 @@ def _range(raw: Any) -> tuple[int, int]:
     return start, stop
 
 
+def _shard(raw: Any) -> tuple[int, int]:
+    try:
+        index, number = map(int, str(raw).split("/"))
+    except ValueError:
+        index, number = 0, 0
+    if not 0 <= index < number:
+        raise ValueError("expected I/N with 0 <= I < N: the shards of 3 are 0/3, 1/3 and 2/3")
+    return index, number
+
+
 def _dataset(raw: Any) -> str:
     try:
         return canonical_name(_text(raw))
@@ -274,13 +285,31 @@ class RunConfig:
     )
     quality: int = option(OUTPUT, 95, _integer(1, 100), "1..100", "Of jpg and webp.")
     overwrite: bool = option(
-        OUTPUT, False, _switch, "", "Delete what the run folders hold and start afresh.", ""
+        OUTPUT, False, _switch, "", "Delete what the run folders hold and start afresh."
+    )
+    map_store: bool = option(
+        OUTPUT,
+        True,
+        _switch,
+        "",
+        "Keep relevance maps beside the run folders, so that runs with other mask parameters need "
+        "no model.",
+    )
+    save_maps: bool = option(
+        OUTPUT,
+        False,
+        _switch,
+        "",
+        "Write each relevance map beside the masked image, as .npy and as a heat-map picture.",
+    )
+    shard: tuple[int, int] = option(
+        RUN, (0, 1), _shard, "I/N", "Do every N-th sample from the I-th on, for job arrays.", "0/1"
     )
     num_workers: int | str = option(
         RUN, "auto", _auto_or(_integer(1)), "N", "Threads that read, blend and write."
     )
-    dry_run: bool = option(RUN, False, _switch, "", "Say what would be done, and do nothing.", "")
-    quiet: bool = option(RUN, False, _switch, "", "Errors only.", "")
+    dry_run: bool = option(RUN, False, _switch, "", "Say what would be done, and do nothing.")
+    quiet: bool = option(RUN, False, _switch, "", "Errors only.")
 
     @classmethod
     def resolve(
@@ -328,7 +357,8 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Field names to values of YAML's own types."""
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+        values = {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+        return values | {"shard": "/".join(map(str, self.shard))}
 
 
 @dataclass(frozen=True)

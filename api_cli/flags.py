@@ -64,8 +64,9 @@ def flags_of(config_class: type[C]) -> Callable[[Callable[[C], None]], Callable[
 def _parameter(name: str, option: Option) -> inspect.Parameter:
     """A flag as Typer reads it off a signature; None where it is not given."""
     kind: Any = tuple[str, str] if " " in option.metavar else str
+    spelling = name.replace("_", "-")
     flag = typer.Option(
-        f"--{name.replace('_', '-')}",
+        f"--{spelling}" if option.metavar else f"--{spelling}/--no-{spelling}",
         metavar=option.metavar or None,
         help=option.help + (f" [dim]\\[default: {option.default}][/dim]" if option.default else ""),
         show_default=False,

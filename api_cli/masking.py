@@ -1,8 +1,8 @@
 """From a relevance map to a masked image: METHOD.md sections 3 and 4.
 
-Pure functions: tensors and pictures in, tensors and pictures out; no model, no file, no dataset.
-Maps and masks are float32 tensors on the CPU of shape (..., h, w), h x w being the patch grid or
-the part of it that shows the image.
+Pure functions: arrays and pictures in, arrays and pictures out; no model, no file, no dataset.
+Maps and masks are float32 arrays of shape (..., h, w), h x w being the patch grid or the part of
+it that shows the image. NumPy does, so that masks made from kept maps need no torch.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
+
+Array = NDArray[np.float32]
 
 FILTERS = {filter_.name: filter_ for filter_ in Image.Resampling}
 
@@ -28,7 +29,7 @@ class Mask(NamedTuple):
         flat: whether a map told no patch from another, so that `values` are all ones.
     """
 
-    values: torch.Tensor
+    values: Array
     flat: bool
 
 
@@ -41,24 +42,29 @@ class MaskSettings(NamedTuple):
     grayscale: int = 0
 
 
-def minmax(m: torch.Tensor) -> torch.Tensor:
+def minmax(m: Array) -> Array:
     """Scale a map (h, w) linearly onto [0, 1]. NaN where the map is flat."""
-    return (m - m.min()) / (m.max() - m.min())
+    scaled: Array = (m - m.min()) / (m.max() - m.min())
+    return scaled
 
 
-def enhance(m: torch.Tensor, coe: float) -> torch.Tensor:
+def enhance(m: Array, coe: float) -> Array:
     """Contrast: sigmoid of the standardised map (h, w), times `coe`; std with n - 1."""
-    return torch.sigmoid(coe * (m - m.mean()) / m.std())
+    standardised = (m - m.mean()) / m.std(ddof=1)
+    with np.errstate(over="ignore"):  # exp's infinity is the sigmoid's 0
+        enhanced: Array = 1 / (1 + np.exp(-np.float32(coe) * standardised))
+    return enhanced
 
 
-def smooth(m: torch.Tensor, kernel_size: int) -> torch.Tensor:
+def smooth(m: Array, kernel_size: int) -> Array:
     """k x k mean filter over a map (h, w), edges replicated; `kernel_size` k is odd."""
-    r = kernel_size // 2
-    padded = F.pad(m[None, None], (r, r, r, r), mode="replicate")
-    return F.avg_pool2d(padded, kernel_size, stride=1)[0, 0]
+    padded = np.pad(m, kernel_size // 2, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel_size, kernel_size))
+    smoothed: Array = windows.mean(axis=(-2, -1), dtype=np.float32)
+    return smoothed
 
 
-def clip_mask(maps: torch.Tensor, enhance_coe: float, kernel_size: int) -> Mask:
+def clip_mask(maps: Array, enhance_coe: float, kernel_size: int) -> Mask:
     """Merge CLIP's two maps into a mask (METHOD.md section 3).
 
     Args:
@@ -78,7 +84,7 @@ def clip_mask(maps: torch.Tensor, enhance_coe: float, kernel_size: int) -> Mask:
     return _all_ones(maps) if _is_flat(merged[None]) else Mask(minmax(merged), flat=False)
 
 
-def llava_mask(maps: torch.Tensor, enhance_coe: float, kernel_size: int) -> Mask:
+def llava_mask(maps: Array, enhance_coe: float, kernel_size: int) -> Mask:
     """Turn LLaVA's attention map, (1, h, w), into a mask; otherwise as `clip_mask`."""
     if _is_flat(maps):
         return _all_ones(maps)
@@ -86,7 +92,7 @@ def llava_mask(maps: torch.Tensor, enhance_coe: float, kernel_size: int) -> Mask
 
 
 def resize_mask(
-    values: torch.Tensor, size: tuple[int, int], interpolate_method_name: str, box: Box
+    values: Array, size: tuple[int, int], interpolate_method_name: str, box: Box
 ) -> Image.Image:
     """Bring a mask to an image's size, in 8 bits (METHOD.md section 4).
 
@@ -96,7 +102,7 @@ def resize_mask(
         interpolate_method_name: a key of `FILTERS`.
         box: the part of the grid that the image covers, in cells.
     """
-    m8 = Image.fromarray(np.floor(255 * values.numpy()).astype(np.uint8))
+    m8 = Image.fromarray(np.floor(255 * values).astype(np.uint8))
     return m8.resize(size, FILTERS[interpolate_method_name], box=box)
 
 
@@ -114,12 +120,12 @@ def apply_mask(image: Image.Image, mask: Mask, settings: MaskSettings, box: Box)
     return blend(image, m8, settings.grayscale)
 
 
-def _is_flat(maps: torch.Tensor) -> bool:
+def _is_flat(maps: Array) -> bool:
     """Whether any of the maps (M, h, w) has the same value everywhere."""
-    if not torch.isfinite(maps).all():
+    if not np.isfinite(maps).all():
         raise ValueError("the relevance map holds NaN or infinity; try --precision fp32")
-    return bool((maps.amax(dim=(-2, -1)) == maps.amin(dim=(-2, -1))).any())
+    return bool((maps.max(axis=(-2, -1)) == maps.min(axis=(-2, -1))).any())
 
 
-def _all_ones(maps: torch.Tensor) -> Mask:
-    return Mask(torch.ones(maps.shape[-2:]), flat=True)
+def _all_ones(maps: Array) -> Mask:
+    return Mask(np.ones(maps.shape[-2:], dtype=np.float32), flat=True)

@@ -2,6 +2,7 @@
 
 Threads read and preprocess pictures ahead of the model, which runs on the calling thread; threads
 blend, encode and write behind it. Queues are bounded, so memory does not grow with the dataset.
+Where all maps are kept from an earlier run, the model is never loaded.
 """
 
 from __future__ import annotations
@@ -9,29 +10,34 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 from PIL import Image, ImageOps
 
-from api_cli.errors import ModelError
-from api_cli.masking import Mask, MaskSettings, apply_mask
+from api_cli.errors import ApipromptError, ModelError
+from api_cli.heatmap import overlay
+from api_cli.map_store import MapStore
+from api_cli.masking import Array, Box, MaskSettings, apply_mask
+from api_cli.methods import Method
 from api_cli.relevance import Prepared, RelevanceModel
+from api_cli.relevance.fit import GridPart
 from api_cli.run_folder import FORMATS, RunFolder
 from datasets_manager import Sample
 
-MakeMask = Callable[[torch.Tensor, float, int], Mask]
-
 _MANIFEST_FIELDS = ("file_name", "image", "key", "index", "question", "image_sha256", "flat")
+MAPS_SUFFIX = ".npy"
+_FIRST_AUTO_BATCH_SIZE = 8  # until the model is there and says what it would like
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """One setting of a run and where its results go."""
 
     layer: int
@@ -71,40 +77,53 @@ class Belt:
     """Carries samples through a model into run folders.
 
     Args:
-        model: the auxiliary model.
-        make_mask: maps (M, h, w), contrast and kernel size to a mask; goes with the model.
+        method: what is made of the maps.
+        load: loads the auxiliary model; called once, when the first map must be computed.
+        locate: width and height of an image to the part of the patch grid that shows it.
+        store: maps that are kept, if any.
+        save_maps: whether to write maps beside the masked images.
         image_format: a key of `FORMATS`.
         quality: of jpg and webp, 1 to 100.
-        batch_size: images a forward pass at most; halved for good where memory does not do.
+        batch_size: images a forward pass at most, halved for good where memory does not do;
+            "auto" for what the model would like.
         num_workers: threads that read, blend and write.
         progress: called with the report after each sample.
     """
 
     def __init__(
         self,
-        model: RelevanceModel,
-        make_mask: MakeMask,
+        method: Method,
+        load: Callable[[], RelevanceModel],
+        locate: Callable[[tuple[int, int]], GridPart],
         *,
+        store: MapStore | None = None,
+        save_maps: bool = False,
         image_format: str = "jpg",
         quality: int = 95,
-        batch_size: int = 8,
+        batch_size: int | str = 8,
         num_workers: int = 2,
         progress: Callable[[Report], None] = lambda report: None,
     ) -> None:
-        self._model = model
-        self._make_mask = make_mask
+        self._method = method
+        self._load = load
+        self._locate = locate
+        self._store = store
+        self._save_maps = save_maps
         self._format = image_format
         self._quality = quality
-        self._batch_size = batch_size
+        self._auto = not isinstance(batch_size, int)
+        self._batch_size = batch_size if isinstance(batch_size, int) else _FIRST_AUTO_BATCH_SIZE
         self._num_workers = num_workers
         self._progress = progress
+        self._loaded_model: RelevanceModel | None = None
+        self._loading = Lock()
         self.report = Report()
 
     def run(self, jobs: Iterable[Job]) -> Report:
         """Process every job. A sample that fails is noted and the rest go on.
 
         Raises:
-            ModelError: where not even one image fits into memory.
+            ApipromptError: where the model cannot be loaded, or not even one image fits.
             OSError: where results cannot be written.
         """
         with ThreadPoolExecutor(self._num_workers, thread_name_prefix="belt") as pool:
@@ -122,6 +141,14 @@ class Belt:
                 raise
         return self.report
 
+    def _model(self) -> RelevanceModel:
+        with self._loading:
+            if self._loaded_model is None:
+                self._loaded_model = self._load()
+                if self._auto:
+                    self._batch_size = self._loaded_model.default_batch_size
+            return self._loaded_model
+
     def _read_ahead(self, pool: ThreadPoolExecutor, jobs: Iterator[Job]) -> Iterator[_Loaded]:
         """Pictures in order, read up to a batch ahead of their use; failures are noted."""
         reading: deque[tuple[Job, Future[_Loaded]]] = deque()
@@ -138,12 +165,18 @@ class Belt:
             self.report.seconds_reading += time.perf_counter() - start
             if error is None:
                 yield future.result()
+            elif isinstance(error, ApipromptError):  # the model could not be loaded
+                raise error
             else:
                 self._fail(job, "read", error)
 
     def _batches(self, loaded: Iterator[_Loaded]) -> Iterator[list[_Loaded]]:
+        """Batches for the model; a sample whose maps are kept is a batch of its own."""
         batch: list[_Loaded] = []
         for item in loaded:
+            if item.prepared is None:
+                yield [item]
+                continue
             batch.append(item)
             if len(batch) >= self._batch_size:
                 yield batch
@@ -152,63 +185,89 @@ class Belt:
             yield batch
 
     def _read(self, job: Job) -> _Loaded:
-        if not job.sample.question.strip():
+        sample = job.sample
+        if not sample.question.strip():
             raise ValueError("the question is empty")
-        content = job.sample.read_image()
+        content = sample.read_image()
+        digest = hashlib.sha256(content).hexdigest()
         image = decode(content)
-        return _Loaded(job, image, self._model.prepare(image), hashlib.sha256(content).hexdigest())
+        box = self._locate(image.size).box
+        if self._store is not None:
+            kept = self._store.get(digest, sample.question, _layers(job.variants))
+            if kept is not None:
+                return _Loaded(job, image, digest, box, None, kept)
+        return _Loaded(job, image, digest, box, self._model().prepare(image), None)
 
-    def _relevance(self, batch: Sequence[_Loaded]) -> Iterator[tuple[_Loaded, torch.Tensor]]:
-        """Maps of a batch; where it fails, of its halves, down to the sample that is to blame."""
-        layers = _layers(variant for loaded in batch for variant in loaded.job.variants)
+    def _relevance(self, batch: Sequence[_Loaded]) -> Iterator[tuple[_Loaded, Array]]:
+        """Each sample's maps of its layers, (L, M, h, w): kept ones, or computed and kept."""
+        for loaded in batch:
+            if loaded.kept is not None:
+                yield loaded, loaded.kept
+                return
         start = time.perf_counter()
+        layers = _layers(variant for loaded in batch for variant in loaded.job.variants)
+        computed = self._compute(batch, layers)
+        self.report.seconds_model += time.perf_counter() - start
+        if self._store is not None:
+            self._store.put(
+                (loaded.sha256, loaded.job.sample.question, layers, maps)
+                for loaded, maps in computed
+            )
+        for loaded, maps in computed:
+            wanted = [layers.index(layer) for layer in _layers(loaded.job.variants)]
+            yield loaded, maps[wanted]
+
+    def _compute(
+        self, batch: Sequence[_Loaded], layers: Sequence[int]
+    ) -> list[tuple[_Loaded, Array]]:
+        """Maps of a batch; where that fails, of its halves, down to the sample that is to blame."""
         try:
-            maps = self._model.relevance(
-                [loaded.prepared for loaded in batch],
+            maps = self._model().relevance(
+                [loaded.prepared for loaded in batch if loaded.prepared is not None],
                 [loaded.job.sample.question for loaded in batch],
                 layers,
             )
-        except Exception as error:  # whatever a model raises is the sample's, not the run's, end
-            out_of_memory = _is_out_of_memory(error)
-            if out_of_memory:
-                self._batch_size = max(1, len(batch) // 2)
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-            if len(batch) == 1 and out_of_memory:
-                raise ModelError(
-                    "out of memory at batch size 1; use a smaller model, --precision bf16 or "
-                    "another --device"
-                ) from error
-            if len(batch) == 1:
+            return list(zip(batch, maps, strict=True))
+        except Exception as error:  # whatever a model raises ends the sample, not the run
+            if _is_out_of_memory(error):
+                if len(batch) == 1:
+                    raise ModelError(
+                        "out of memory at batch size 1; use a smaller model, --precision bf16 or "
+                        "another --device"
+                    ) from error
+                self._batch_size = len(batch) // 2
+            elif len(batch) == 1:
                 self._fail(batch[0].job, "relevance", error)
-                return
-        else:
-            self.report.seconds_model += time.perf_counter() - start
-            for loaded, map_ in zip(batch, maps, strict=True):
-                wanted = [layers.index(layer) for layer in _layers(loaded.job.variants)]
-                yield loaded, map_[wanted]
-            return
-        self.report.seconds_model += time.perf_counter() - start
+                return []
+        # outside of the handler, where the failed batch's tensors are let go
         half = (len(batch) + 1) // 2
-        yield from self._relevance(batch[:half])
-        yield from self._relevance(batch[half:])
+        return self._compute(batch[:half], layers) + self._compute(batch[half:], layers)
 
-    def _render(self, loaded: _Loaded, maps: torch.Tensor) -> list[_Written]:
+    def _render(self, loaded: _Loaded, maps: Array) -> list[_Written]:
         """Mask, blend, encode and write a sample in each of its settings."""
+        key = loaded.job.sample.key
         layers = _layers(loaded.job.variants)
-        box = loaded.prepared.part.box
         written = []
-        for variant in loaded.job.variants:
-            settings = variant.mask
-            mask = self._make_mask(
-                maps[layers.index(variant.layer)], settings.enhance_coe, settings.kernel_size
-            )
-            masked = encode(
-                apply_mask(loaded.image, mask, settings, box), self._format, self._quality
-            )
-            file_name = variant.folder.save_image(loaded.job.sample.key, masked)
-            written.append(_Written(variant.folder, file_name, mask.flat))
+        for layer, mask_settings, folder in loaded.job.variants:
+            map_ = maps[layers.index(layer)]
+            coe, kernel_size = mask_settings.enhance_coe, mask_settings.kernel_size
+            mask = self._method.make_mask(map_, coe, kernel_size)
+            masked = apply_mask(loaded.image, mask, mask_settings, loaded.box)
+            content = encode(masked, self._format, self._quality)
+            written.append(_Written(folder, folder.save_image(key, content), mask.flat))
+            if self._save_maps:
+                self._write_maps(loaded, map_, folder)
         return written
+
+    def _write_maps(self, loaded: _Loaded, map_: Array, folder: RunFolder) -> None:
+        """Heat maps, then the array: its presence says that all are there."""
+        key = loaded.job.sample.key
+        for (name, sign), m in zip(self._method.maps, map_, strict=True):
+            heat = encode(overlay(loaded.image, sign * m, loaded.box), "jpg", 90)
+            folder.save_beside(key, f".{name}.jpg", heat)
+        buffer = io.BytesIO()
+        np.save(buffer, map_)
+        folder.save_beside(key, MAPS_SUFFIX, buffer.getvalue())
 
     def _finish(self, loaded: _Loaded, future: Future[list[_Written]]) -> None:
         """Enter a sample into the manifests, once its pictures are written."""
@@ -243,8 +302,10 @@ class Belt:
 class _Loaded(NamedTuple):
     job: Job
     image: Image.Image
-    prepared: Prepared
     sha256: str
+    box: Box
+    prepared: Prepared | None  # where maps must be computed
+    kept: Array | None  # else the maps, (L, M, h, w)
 
 
 class _Written(NamedTuple):
@@ -287,13 +348,6 @@ def default_num_workers(num_workers: int | str) -> int:
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
 
 
-def auto_batch_size(device: torch.device, batch_size: int | str) -> int:
-    """The size asked for; for "auto" a large one on GPUs, to be halved where it does not fit."""
-    if isinstance(batch_size, int):
-        return batch_size
-    return 64 if device.type == "cuda" else 8
-
-
 def _layers(variants: Iterable[Variant]) -> list[int]:
     return sorted({variant.layer for variant in variants})
 
@@ -317,6 +371,9 @@ def _row(loaded: _Loaded, file_name: str, flat: bool) -> dict[str, Any]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
+    torch = sys.modules.get("torch")  # not imported where all maps are kept
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        torch.cuda.empty_cache()
+        return True
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return on_cpu or isinstance(error, MemoryError)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from api_cli import model_card
 from api_cli.config import ClipConfig, RunConfig
 from api_cli.console import Console
 from api_cli.errors import RunFolderError, UsageError
-from api_cli.masking import MaskSettings, clip_mask
-from api_cli.pipeline import Belt, Job, Report, Variant, auto_batch_size, default_num_workers
-from api_cli.relevance.checkpoint import ClipCheckpoint
-from api_cli.relevance.clip import ClipRelevance
-from api_cli.relevance.device import pick_device
-from api_cli.run_folder import RunFolder, digest_text, finished_keys
+from api_cli.launch import Launch
+from api_cli.map_store import FOLDER, MapStore
+from api_cli.masking import MaskSettings
+from api_cli.methods import CLIP, Method
+from api_cli.model_card import ModelCard
+from api_cli.pipeline import MAPS_SUFFIX, Belt, Job, Report, Variant, default_num_workers
+from api_cli.relevance import RelevanceModel
+from api_cli.relevance.fit import GridPart, grid_part
+from api_cli.run_folder import RunFolder, digest_text, finished_keys, safe_name
 from datasets_manager import Dataset, Sample, get_dataset
 
 
@@ -45,20 +50,85 @@ class Setting(NamedTuple):
     path: Path
 
 
-def run_clip(config: ClipConfig, console: Console) -> Outcome:
+def run_clip(config: ClipConfig, console: Console, launch: Launch) -> Outcome:
     """Do what `apiprompt clip` was asked to.
 
     Raises:
         ApipromptError, DatasetError, OSError: with a message for the user.
     """
-    device = pick_device(config.device)
-    dataset = get_dataset(config.dataset, config.data_root)
-    samples = dataset[slice(*config.range) if config.range else slice(None)]
-    if not samples:
-        console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
+
+    def load() -> RelevanceModel:
+        from api_cli.relevance.checkpoint import ClipCheckpoint
+        from api_cli.relevance.clip import ClipRelevance
+        from api_cli.relevance.device import pick_device
+
+        device = pick_device(config.device, launch.local_rank)
+        console.say(f"loading {config.model} on {device}")
+        checkpoint = ClipCheckpoint(config.model, config.pretrained)
+        return ClipRelevance(
+            checkpoint, fit=config.fit, device=str(device), precision=config.precision
+        )
+
+    return _run(config, CLIP, partial(_clip_card, config), load, console, launch)
+
+
+def _clip_card(config: ClipConfig) -> ModelCard:
+    """The card of the CLIP asked for: remembered, or read off the checkpoint."""
+    folder = config.output_folder / FOLDER
+    if config.map_store:
+        card = model_card.recall(folder, config.model, config.pretrained)
+        if card is not None:
+            return card
+    from api_cli.relevance.checkpoint import ClipCheckpoint
+
     checkpoint = ClipCheckpoint(config.model, config.pretrained)
-    layers = resolve_layers(config.layer_index, checkpoint.number_of_layers)
-    settings = list_settings(config, f"APICLIP_{dataset.name}_{checkpoint.short_name}", layers)
+    card = ModelCard(checkpoint.short_name, "", checkpoint.number_of_layers, checkpoint.grid)
+    resolve_layers(config.layer_index, card.number_of_layers)  # before any download
+    if config.dry_run:
+        return card
+    card = card._replace(weights=checkpoint.identity)
+    if config.map_store:
+        model_card.remember(folder, config.model, config.pretrained, card, checkpoint.weights_file)
+    return card
+
+
+def _run(
+    config: ClipConfig,
+    method: Method,
+    find: Callable[[], ModelCard],
+    load: Callable[[], RelevanceModel],
+    console: Console,
+    launch: Launch,
+) -> Outcome:
+    """The same for every method.
+
+    Args:
+        config: what was asked for.
+        method: of METHOD.md.
+        find: what must be known of the model before it is loaded.
+        load: loads it, where maps must be computed.
+        console: for messages.
+        launch: this process among several.
+    """
+    alone = launch.world_size == 1 and config.shard == (0, 1)
+    if config.overwrite and not alone:
+        raise UsageError(
+            "--overwrite does not go with --shard or several processes, since each would delete "
+            "what the others have made; delete the run folders first"
+        )
+    if config.device not in ("auto", "cpu"):
+        from api_cli.relevance.device import pick_device
+
+        pick_device(config.device)
+    dataset = get_dataset(config.dataset, config.data_root)
+    selected = dataset[slice(*config.range) if config.range else slice(None)]
+    if not selected:
+        console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
+    samples = launch.share(selected, config.shard)
+    card = find()
+    layers = resolve_layers(config.layer_index, card.number_of_layers)
+    name = f"{method.folder_prefix}_{dataset.name}_{card.short_name}"
+    settings = list_settings(config, name, layers)
     if config.dry_run:
         for setting in settings:
             done = finished_keys(setting.path)
@@ -66,37 +136,45 @@ def run_clip(config: ClipConfig, console: Console) -> Outcome:
             console.say(f"{setting.path}: {left} of {len(samples)} samples to do")
         return Outcome([], None)
 
-    determining = {
-        "method": "clip",
-        "dataset": dataset.name,
-        "model_name": checkpoint.short_name,
-        "weights": checkpoint.identity,
+    identity = {
+        "method": method.name,
+        "model_name": card.short_name,
+        "weights": card.weights,
         "fit": config.fit,
         "precision": config.precision,
     }
-    variants = open_folders(config, settings, determining)
-    jobs = pending(dataset, samples, variants, console)
+    variants = open_folders(config, settings, {"dataset": dataset.name, **identity})
+    jobs = pending(dataset, samples, variants, console, save_maps=config.save_maps)
     folders = [setting.path for setting in settings]
     if not jobs:
         console.say(f"nothing left to do: all {len(samples)} samples are finished")
         return Outcome(folders, None)
 
-    console.say(f"loading {config.model} on {device}")
-    model = ClipRelevance(
-        checkpoint, fit=config.fit, device=config.device, precision=config.precision
-    )
+    store = None
+    if config.map_store:
+        folder = config.output_folder / FOLDER / safe_name("_".join(identity.values()))
+        store = MapStore(folder, identity)
+        for shard in store.damaged:
+            console.warn(f"{shard} is damaged or another model's: set aside, and made again")
     with console.progress(len(jobs)) as advance:
         belt = Belt(
-            model,
-            clip_mask,
+            method,
+            load,
+            partial(_locate, config.fit, card.grid),
+            store=store,
+            save_maps=config.save_maps,
             image_format=config.format,
             quality=config.quality,
-            batch_size=auto_batch_size(device, config.batch_size),
+            batch_size=config.batch_size,
             num_workers=default_num_workers(config.num_workers),
             progress=advance,
         )
         report = belt.run(jobs)
     return Outcome(folders, report)
+
+
+def _locate(fit: str, grid: tuple[int, int], size: tuple[int, int]) -> GridPart:
+    return grid_part(fit, size, grid)
 
 
 def resolve_layers(layer_index: Sequence[int], number_of_layers: int) -> list[int]:
@@ -164,9 +242,21 @@ def open_folders(
 
 
 def pending(
-    dataset: Dataset, samples: Sequence[Sample], variants: Sequence[Variant], console: Console
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    variants: Sequence[Variant],
+    console: Console,
+    *,
+    save_maps: bool = False,
 ) -> list[Job]:
     """Samples with the settings in which they are not finished.
+
+    Args:
+        dataset: the whole, against which the folders are checked.
+        samples: those of it that are this run's.
+        variants: the settings.
+        console: for messages.
+        save_maps: whether a sample without maps beside its image is unfinished.
 
     Raises:
         RunFolderError: where a folder holds a sample of other content: not in the dataset, under
@@ -179,9 +269,13 @@ def pending(
             if source is not None and source.question != questions.get(key):
                 what = "has another question" if key in questions else "is not in the dataset"
                 raise _other_content(variant.folder, f"its sample {key!r} {what}", dataset)
+
+    def is_missing(key: str, folder: RunFolder) -> bool:
+        return key not in folder or (save_maps and not folder.has_beside(key, MAPS_SUFFIX))
+
     jobs, finished = [], []
     for sample in samples:
-        missing = tuple(variant for variant in variants if sample.key not in variant.folder)
+        missing = tuple(v for v in variants if is_missing(sample.key, v.folder))
         if missing:
             jobs.append(Job(sample, missing))
         if len(missing) < len(variants):

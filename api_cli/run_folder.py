@@ -117,6 +117,14 @@ class RunFolder:
         write_whole(self.path / file_name, image)
         return file_name
 
+    def save_beside(self, key: str, suffix: str, content: bytes) -> None:
+        """Write a file that belongs to a sample, such as its relevance map, beside its image."""
+        write_whole(self.path / f"{safe_name(key)}{suffix}", content)
+
+    def has_beside(self, key: str, suffix: str) -> bool:
+        """Whether a sample has such a file."""
+        return (self.path / f"{safe_name(key)}{suffix}").exists()
+
     def add(self, row: Row) -> None:
         """Enter a finished sample, whose image is written, into the manifest.
 
@@ -164,7 +172,7 @@ class RunFolder:
     def _clear(self) -> None:
         """Delete what runs write; anything else in the folder stays."""
         for entry in self.path.iterdir():
-            ours = entry.name in (MANIFEST, ERRORS, RECORD)
+            ours = entry.name in (MANIFEST, ERRORS, RECORD) or entry.suffix == ".npy"
             if entry.is_file() and (ours or entry.suffix.lstrip(".") in FORMATS):
                 entry.unlink()
 

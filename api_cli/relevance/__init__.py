@@ -7,12 +7,15 @@ nothing of datasets or run folders.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import torch
 from PIL import Image
 
+from api_cli.masking import Array
 from api_cli.relevance.fit import GridPart
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Prepared(NamedTuple):
@@ -35,22 +38,27 @@ class RelevanceModel(Protocol):
         """Layers that can be read, counted from 0."""
         ...
 
+    @property
+    def default_batch_size(self) -> int:
+        """Images a forward pass on its device, where nobody says otherwise; may be too many."""
+        ...
+
     def prepare(self, image: Image.Image) -> Prepared:
         """Preprocess an RGB image; called from several threads at once."""
         ...
 
     def relevance(
         self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
-    ) -> list[torch.Tensor]:
+    ) -> list[Array]:
         """Maps of a batch from one forward pass.
 
         Returns:
-            For each image a float32 tensor (len(layers), M, h, w) on the CPU: M maps a layer
-            (CLIP 2, LLaVA 1) over the h x w patches that show the image.
+            For each image a float32 array (len(layers), M, h, w): M maps a layer (CLIP 2,
+            LLaVA 1) over the h x w patches that show the image.
         """
         ...
 
 
-def cut(maps: torch.Tensor, part: GridPart) -> torch.Tensor:
+def cut(maps: Array, part: GridPart) -> Array:
     """The part of maps (..., G, G) that shows the image: (..., h, w)."""
     return maps[..., slice(*part.rows), slice(*part.columns)]

@@ -12,6 +12,7 @@ import open_clip
 from open_clip.factory import HF_HUB_PREFIX
 from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.transformer import QuickGELU
+from open_clip.utils import to_2tuple
 
 from api_cli.errors import ModelError
 
@@ -39,6 +40,7 @@ class ClipCheckpoint:
     Attributes:
         model_name: as given.
         number_of_layers: blocks of the image tower.
+        grid: rows and columns of its patch grid.
         quick_gelu: whether the model's activation is QuickGELU.
 
     Raises:
@@ -63,6 +65,9 @@ class ClipCheckpoint:
             self._file = _weights_in(Path(name.removeprefix(_FOLDER)))
         config = self._read_config()
         self.number_of_layers = _readable_layers(model_name, config)
+        vision = open_clip.CLIPVisionCfg(**config["vision_cfg"])
+        (height, width), (dy, dx) = to_2tuple(vision.image_size), to_2tuple(vision.patch_size)
+        self.grid = (height // dy, width // dx)
         self.quick_gelu = bool(config.get("quick_gelu", False))
         if self._is_architecture:
             self._choose_weights(pretrained or "openai")

@@ -15,10 +15,11 @@ from PIL import Image
 from torch import nn
 
 from api_cli.errors import UsageError
+from api_cli.masking import Array
 from api_cli.relevance import Prepared, cut
 from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.device import PRECISIONS, autocast, pick_device
-from api_cli.relevance.fit import FITS, pad_to_square, part_of_padded, whole_grid
+from api_cli.relevance.fit import FITS, grid_part, pad_to_square
 
 _MAX_CACHED_QUESTIONS = 10_000
 
@@ -91,17 +92,22 @@ class ClipRelevance:
         rows, columns = self._visual.grid_size
         return rows, columns
 
+    @property
+    def default_batch_size(self) -> int:
+        """Many on a GPU, where the pipeline halves what does not fit; few on a CPU."""
+        return 64 if self._device.type == "cuda" else 8
+
     def prepare(self, image: Image.Image) -> Prepared:
         """Preprocess an RGB image by the model's own transform and this model's fit."""
+        part = grid_part(self._fit, image.size, self.grid)
         if self._fit == "pad":
-            square = pad_to_square(image, self._fill)
-            return Prepared(self._preprocess(square), part_of_padded(image.size, self.grid))
-        return Prepared(self._preprocess(image), whole_grid(self.grid))
+            image = pad_to_square(image, self._fill)
+        return Prepared(self._preprocess(image), part)
 
     @torch.inference_mode()
     def relevance(
         self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
-    ) -> list[torch.Tensor]:
+    ) -> list[Array]:
         """Both maps of every layer asked for, from one forward pass that stops at the last.
 
         Args:
@@ -110,7 +116,7 @@ class ClipRelevance:
             layers: indices of blocks, from 0.
 
         Returns:
-            B float32 tensors (len(layers), 2, h, w) on the CPU: cls map, then patch map.
+            B float32 arrays (len(layers), 2, h, w): cls map, then patch map.
         """
         pixels = torch.stack([image.pixels for image in images])
         if self._device.type == "cuda":
@@ -132,8 +138,8 @@ class ClipRelevance:
             [torch.stack(layer_maps(blocks[layer], *seen[layer], w), dim=1) for layer in layers],
             dim=1,
         )  # (B, len(layers), 2, N)
-        maps = maps.reshape(*maps.shape[:-1], *self.grid).cpu()
-        return [cut(m, image.part).clone() for m, image in zip(maps, images, strict=True)]
+        grids = maps.reshape(*maps.shape[:-1], *self.grid).cpu().numpy()
+        return [cut(m, image.part).copy() for m, image in zip(grids, images, strict=True)]
 
     def _encode_questions(self, questions: Sequence[str]) -> torch.Tensor:
         """t: normalised text embeddings (B, E) float32; equal questions are encoded once."""

@@ -13,15 +13,19 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 _LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def pick_device(device: str) -> torch.device:
+def pick_device(device: str, local_rank: int = 0) -> torch.device:
     """The device of that name; "auto" is CUDA, else Apple's MPS, else the CPU.
+
+    Args:
+        device: "auto", or what `torch.device` takes.
+        local_rank: which of the machine's processes asks, for "auto" to give each its GPU.
 
     Raises:
         UsageError: for a name torch does not know or a device this machine does not have.
     """
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return torch.device("cuda", local_rank % torch.cuda.device_count())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         picked = torch.device(device)

@@ -26,9 +26,11 @@ class GridPart(NamedTuple):
     box: Box
 
 
-def whole_grid(grid: tuple[int, int]) -> GridPart:
-    """All of a grid of (rows, columns): the fits that stretch the mask over the image."""
-    rows, columns = grid
+def grid_part(fit: str, size: tuple[int, int], grid: tuple[int, int]) -> GridPart:
+    """Which part of a grid of (rows, columns) shows an image of (width, height) under a fit."""
+    if fit == "pad":
+        return part_of_padded(size, grid)
+    rows, columns = grid  # the mask is stretched over the image
     return GridPart((0, rows), (0, columns), (0, 0, columns, rows))
 
 

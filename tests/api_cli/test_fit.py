@@ -8,11 +8,12 @@ from PIL import Image
 
 from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
-from api_cli.relevance.fit import pad_to_square, part_of_padded, whole_grid
+from api_cli.relevance.fit import grid_part, pad_to_square
 
 
 def test_a_whole_grid_is_the_image():
-    assert whole_grid((7, 9)) == ((0, 7), (0, 9), (0, 0, 9, 7))
+    for fit in ("paper", "squash"):
+        assert grid_part(fit, (50, 20), (7, 9)) == ((0, 7), (0, 9), (0, 0, 9, 7))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_a_whole_grid_is_the_image():
     ],
 )
 def test_a_padded_image_covers_this_part(size, rows, columns, box):
-    part = part_of_padded(size, (10, 10))
+    part = grid_part("pad", size, (10, 10))
     assert part.rows == rows
     assert part.columns == columns
     assert part.box == pytest.approx(box)

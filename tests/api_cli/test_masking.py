@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from api_cli.masking import MaskSettings, apply_mask, clip_mask, llava_mask, resize_mask, smooth
 from tests import reference
 
 
-def random_maps(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+def random_maps(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (7, 7), (16, 24), (2, 3), (1, 5)])
 @pytest.mark.parametrize(("coe", "k"), [(1, 1), (5, 3), (10, 7), (2.5, 15)])
 def test_clip_masks_are_those_of_the_equations(shape, coe, k):
-    maps = random_maps(2, *shape) * 1e-4 + 3
+    maps = random_maps(2, *shape) * np.float32(1e-4) + 3
     mask = clip_mask(maps, coe, k)
-    expected = reference.clip_mask(*maps.double().numpy(), coe, k)
+    expected = reference.clip_mask(*maps.astype(np.float64), coe, k)
     assert not mask.flat
-    np.testing.assert_allclose(mask.values.numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(mask.values, expected, atol=1e-4)
 
 
 def test_llava_masks_are_those_of_the_equations():
     maps = random_maps(1, 24, 24)
-    a = maps[0].double().numpy()
+    a = maps[0].astype(np.float64)
     a = (a - a.min()) / (a.max() - a.min())
     expected = reference.smooth(1 / (1 + np.exp(-5 * (a - a.mean()) / a.std(ddof=1))), 3)
-    np.testing.assert_allclose(llava_mask(maps, 5, 3).values.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(llava_mask(maps, 5, 3).values, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [clip_mask, llava_mask])
-@pytest.mark.parametrize("maps", [torch.ones(2, 7, 7), torch.randn(2, 1, 1)])
+@pytest.mark.parametrize("maps", [np.ones((2, 7, 7), np.float32), random_maps(2, 1, 1)])
 def test_a_flat_map_leaves_the_image_unchanged_and_says_so(make, maps):
     maps = maps[:1] if make is llava_mask else maps
     mask = make(maps, 5, 3)
@@ -60,7 +59,7 @@ def test_nan_never_becomes_a_mask(bad):
 
 
 def test_smoothing_replicates_edges():
-    m = torch.zeros(4, 4)
+    m = np.zeros((4, 4), np.float32)
     m[0, 0] = 9
     assert smooth(m, 3)[0, 0] == 4, "the corner counts four times"
     assert smooth(m, 3)[1, 1] == 1
@@ -68,7 +67,7 @@ def test_smoothing_replicates_edges():
 
 
 def test_the_mask_is_resized_from_within_the_images_outline():
-    values = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
+    values = np.array([[0, 1, 1, 0]], np.float32)
     m8 = np.asarray(resize_mask(values, (100, 10), "NEAREST", (0.5, 0, 3.5, 1)))
     assert (m8[:, :16] == 0).all(), "half a cell of three is shown at either end"
     assert (m8[:, 17:83] == 255).all()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,13 @@ import torch
 from PIL import Image
 
 from api_cli.errors import ModelError
-from api_cli.masking import MaskSettings, clip_mask
+from api_cli.masking import MaskSettings
+from api_cli.methods import CLIP
 from api_cli.pipeline import Belt, Job, Variant, decode, encode
-from api_cli.relevance import Prepared
+from api_cli.relevance import Prepared, RelevanceModel
 from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
-from api_cli.relevance.fit import whole_grid
+from api_cli.relevance.fit import grid_part
 from api_cli.run_folder import RunFolder
 from datasets_manager import Sample
 from tests.conftest import read_json_lines
@@ -26,6 +29,7 @@ class Thresholds:
     """An auxiliary model of a few lines: bright patches matter; memory for so many images."""
 
     number_of_layers = 1
+    default_batch_size = 8
 
     def __init__(self, fits: int = 1000) -> None:
         self.fits = fits
@@ -33,7 +37,7 @@ class Thresholds:
 
     def prepare(self, image: Image.Image) -> Prepared:
         small = torch.from_numpy(np.asarray(image.convert("L").resize((4, 4)), dtype=np.float32))
-        return Prepared(small.expand(3, 4, 4), whole_grid((4, 4)))
+        return Prepared(small.expand(3, 4, 4), grid_part("squash", image.size, (4, 4)))
 
     def relevance(self, images, questions, layers):
         self.batches.append(len(images))
@@ -41,7 +45,7 @@ class Thresholds:
             raise torch.OutOfMemoryError("CUDA out of memory")
         if "bad" in questions:
             raise RuntimeError("cannot think of that")
-        return [torch.stack([i.pixels[0], -i.pixels[0]])[None] for i in images]
+        return [torch.stack([i.pixels[0], -i.pixels[0]])[None].numpy() for i in images]
 
 
 def jobs(folder: RunFolder, photographs: dict[str, Path], questions: list[str]) -> list[Job]:
@@ -53,6 +57,11 @@ def jobs(folder: RunFolder, photographs: dict[str, Path], questions: list[str]) 
     ]
 
 
+def make_belt(model: RelevanceModel, grid: tuple[int, int] = (4, 4), **options: Any) -> Belt:
+    locate = partial(grid_part, "squash", grid=grid)
+    return Belt(CLIP, lambda: model, locate, **options)
+
+
 @pytest.fixture
 def folder(tmp_path) -> RunFolder:
     return RunFolder(tmp_path / "run", {}, {}, image_format="jpg")
@@ -60,7 +69,7 @@ def folder(tmp_path) -> RunFolder:
 
 def test_a_batch_that_does_not_fit_is_halved_for_good(folder, photographs):
     model = Thresholds(fits=2)
-    belt = Belt(model, clip_mask, batch_size=8)
+    belt = make_belt(model, batch_size=8)
     report = belt.run(jobs(folder, photographs, ["?"] * 20))
     assert (report.finished, report.failed) == (20, 0)
     assert model.batches == [8, 4, 2, 2, 4, 2, 2] + [2] * 6
@@ -69,12 +78,12 @@ def test_a_batch_that_does_not_fit_is_halved_for_good(folder, photographs):
 
 def test_not_even_one_image_fitting_is_one_clear_line(folder, photographs):
     with pytest.raises(ModelError, match="out of memory at batch size 1; use a smaller model"):
-        Belt(Thresholds(fits=0), clip_mask).run(jobs(folder, photographs, ["?"] * 3))
+        make_belt(Thresholds(fits=0)).run(jobs(folder, photographs, ["?"] * 3))
 
 
 def test_one_sample_that_fails_in_the_model_fails_alone(folder, photographs):
     questions = ["?"] * 5 + ["bad"] + ["?"] * 5
-    report = Belt(Thresholds(), clip_mask, batch_size=8).run(jobs(folder, photographs, questions))
+    report = make_belt(Thresholds(), batch_size=8).run(jobs(folder, photographs, questions))
     assert (report.finished, report.failed) == (10, 1)
     [row] = read_json_lines(folder.path / "errors.jsonl")
     assert row == {
@@ -89,8 +98,8 @@ def test_masks_do_not_depend_on_batches_workers_or_neighbours(tmp_path, photogra
     for batch_size, workers in ((1, 1), (3, 2), (8, 4)):
         path = tmp_path / f"{batch_size}"
         folder = RunFolder(path, {}, {}, image_format="png")
-        belt = Belt(
-            model, clip_mask, image_format="png", batch_size=batch_size, num_workers=workers
+        belt = make_belt(
+            model, model.grid, image_format="png", batch_size=batch_size, num_workers=workers
         )
         belt.run(jobs(folder, photographs, questions))
         pictures.append([load(path / f"{i}.png") for i in range(9)])
