@@ -335,7 +335,7 @@ def encode(image: Image.Image, image_format: str, quality: int) -> bytes:
     """A picture's file in a format of `FORMATS`; quality, 1 to 100, is of jpg and webp."""
     buffer = io.BytesIO()
     options: dict[str, Any] = (
-        {"compress_level": 3} if image_format == "png" else {"quality": quality}
+        {"compress_level": 1} if image_format == "png" else {"quality": quality}
     )
     image.save(buffer, FORMATS[image_format], **options)
     return buffer.getvalue()

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from experiments.bench import end_to_end
-from experiments.bench.common import report
+from experiments.bench import end_to_end, memory, processes, published, second_run, sweep
+from experiments.bench.common import Row, report
 
 app = typer.Typer(add_completion=False, help="Measure speed and memory, each as a ratio.")
-Results = Annotated[Path, typer.Option(help="Folder for the JSON files.")]
-RESULTS = Path("experiments/bench/results")
+RESULTS = Path(__file__).parent / "results"
+
+BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
+    "end-to-end": (
+        "A run against the bare model, 24 photographs of a megapixel",
+        lambda: (
+            end_to_end.measure("ViT-B-32", 24, 5)
+            + end_to_end.measure("ViT-L-14", 24, 3)
+            + end_to_end.measure("ViT-L-14-336", 8, 3)
+        ),
+    ),
+    "sweep": (
+        "4 layers x 3 contrasts against one combination",
+        lambda: sweep.measure("ViT-L-14", 32, 3),
+    ),
+    "second-run": (
+        "A run from kept maps against decoding, blending and encoding alone",
+        lambda: second_run.measure(96, 7),
+    ),
+    "published": (
+        "The published way against ours, one image",
+        lambda: published.measure("ViT-L-14-336"),
+    ),
+    "memory": ("Peak memory over samples", lambda: memory.measure(200, 2000)),
+    "processes": ("The same pictures from several processes", processes.measure),
+}
 
 
-@app.command("end-to-end")
-def run_end_to_end(
-    architecture: str = "ViT-L-14",
-    photographs: int = 24,
-    rounds: int = 3,
-    results: Results = RESULTS,
-) -> None:
-    """Reading, masking and writing on top of the bare forward pass."""
-    rows = end_to_end.measure(architecture, photographs, rounds)
-    report("A run against the bare model", rows, results / "end_to_end.json")
-
-
-@app.callback(invoke_without_command=True)
-def run_all(context: typer.Context) -> None:
-    """Every benchmark, where none is named."""
-    if context.invoked_subcommand is None:
-        run_end_to_end()
+@app.command()
+def main(names: list[str] = typer.Argument(None, metavar="[NAME]...")) -> None:  # noqa: B008
+    """Run the benchmarks named, or all: end-to-end, sweep, second-run, published, ..."""
+    for name in names or BENCHMARKS:
+        if name not in BENCHMARKS:
+            raise typer.BadParameter(f"{name}: there are {', '.join(BENCHMARKS)}")
+        title, measure = BENCHMARKS[name]
+        report(title, measure(), RESULTS / f"{name}.json")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +19,13 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from api_cli.map_store import MapStore
 from api_cli.masking import MaskSettings
-from api_cli.pipeline import Job, Variant
+from api_cli.methods import CLIP
+from api_cli.pipeline import Belt, Job, Report, Variant, default_num_workers
+from api_cli.relevance.checkpoint import ClipCheckpoint
+from api_cli.relevance.clip import ClipRelevance
+from api_cli.relevance.fit import grid_part
 from api_cli.run_folder import RunFolder
 from datasets_manager import Sample
 
@@ -60,6 +68,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def peak_megabytes() -> float:
+    """Peak resident memory of this process since it began to run its program (Linux)."""
+    # not getrusage, which counts what the parent held when it started this process
+    status = Path("/proc/self/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1e3
+
+
 def write_photographs(folder: Path, number: int, megapixels: float = 1.0) -> list[Path]:
     """JPEG photographs of about that size, 4:3, each a different piece of a real one."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,20 +105,62 @@ def write_random_weights(architecture: str, folder: Path) -> Path:
 
 
 def make_jobs(
-    paths: Sequence[Path], settings: Sequence[tuple[int, MaskSettings]], out: Path
+    paths: Sequence[Path],
+    settings: Sequence[tuple[int, MaskSettings]],
+    out: Path,
+    questions: str,
 ) -> list[Job]:
     """One job a photograph, in every setting, into fresh run folders under `out`.
 
-    Questions are new in every folder, so that no run finds them encoded.
+    Args:
+        paths: of the photographs.
+        settings: layers and mask parameters.
+        out: where the run folders go.
+        questions: a word in every question, which makes them new to the model.
     """
     variants = tuple(
         Variant(layer, mask, RunFolder(out / str(i), {}, {}, image_format="jpg"))
         for i, (layer, mask) in enumerate(settings)
     )
     return [
-        Job(Sample(path.stem, i, path, f"what is thing {i} of {out.name} doing?"), variants)
+        Job(Sample(path.stem, i, path, f"what is thing {i} of {questions} doing?"), variants)
         for i, path in enumerate(paths)
     ]
+
+
+class Bench:
+    """A model of a real shape with random weights, photographs, and room for results.
+
+    Args:
+        architecture: of open_clip.
+        photographs: how many, of about a megapixel.
+        folder: a temporary one.
+    """
+
+    def __init__(self, architecture: str, photographs: int, folder: Path) -> None:
+        self.folder = folder
+        self.paths = write_photographs(folder / "photographs", photographs)
+        weights = write_random_weights(architecture, folder)
+        self.model = ClipRelevance(ClipCheckpoint(architecture, str(weights)))
+        weights.unlink()
+        self._names = itertools.count()
+
+    def run(
+        self,
+        settings: Sequence[tuple[int, MaskSettings]],
+        store: MapStore | None = None,
+        questions: str | None = None,
+    ) -> Report:
+        """One run into fresh folders; `questions` makes those of two runs the same."""
+        out = self.folder / f"run{next(self._names)}"
+        jobs = make_jobs(self.paths, settings, out, questions or out.name)
+        locate = partial(grid_part, "paper", grid=self.model.grid)
+        workers = default_num_workers("auto")
+        belt = Belt(CLIP, lambda: self.model, locate, store=store, num_workers=workers)
+        done = belt.run(jobs)
+        assert done.finished == len(self.paths), f"{done.failed} failed"
+        shutil.rmtree(out)
+        return done
 
 
 def report(title: str, rows: Sequence[Row], json_path: Path) -> None:
