@@ -59,7 +59,7 @@ def clip_api(
     from api_cli.errors import UsageError
     from api_cli.masking import MaskSettings, apply_mask
     from api_cli.methods import CLIP
-    from api_cli.run import resolve_layers
+    from api_cli.plan import resolve_layers
 
     if len(images) != len(queries):
         raise UsageError(f"{len(images)} images but {len(queries)} queries: give one for each")

@@ -18,7 +18,7 @@ from api_cli.errors import UsageError
 from api_cli.masking import Array
 from api_cli.relevance import Prepared, cut
 from api_cli.relevance.checkpoint import ClipCheckpoint
-from api_cli.relevance.device import PRECISIONS, autocast, pick_device
+from api_cli.relevance.device import PRECISIONS, autocast, fused_attention, pick_device
 from api_cli.relevance.fit import FITS, grid_part, pad_to_square
 
 _MAX_CACHED_QUESTIONS = 10_000
@@ -129,6 +129,7 @@ class ClipRelevance:
         blocks = self._visual.transformer.resblocks
         with (
             _reading(blocks, layers) as seen,
+            fused_attention(),
             autocast(self._device, self._precision),
         ):
             self._visual.forward_intermediates(
