@@ -200,10 +200,9 @@ class Belt:
 
     def _relevance(self, batch: Sequence[_Loaded]) -> Iterator[tuple[_Loaded, Array]]:
         """Each sample's maps of its layers, (L, M, h, w): kept ones, or computed and kept."""
-        for loaded in batch:
-            if loaded.kept is not None:
-                yield loaded, loaded.kept
-                return
+        if batch[0].kept is not None:  # a batch of its own
+            yield batch[0], batch[0].kept
+            return
         start = time.perf_counter()
         layers = _layers(variant for loaded in batch for variant in loaded.job.variants)
         computed = self._compute(batch, layers)
@@ -212,6 +211,7 @@ class Belt:
             self._store.put(
                 (loaded.sha256, loaded.job.sample.question, layers, maps)
                 for loaded, maps in computed
+                if np.isfinite(maps).all()
             )
         for loaded, maps in computed:
             wanted = [layers.index(layer) for layer in _layers(loaded.job.variants)]
@@ -239,7 +239,7 @@ class Belt:
             elif len(batch) == 1:
                 self._fail(batch[0].job, "relevance", error)
                 return []
-        # outside of the handler, where the failed batch's tensors are let go
+        _free_cached_memory()  # here, where the handler no longer holds the batch's tensors
         half = (len(batch) + 1) // 2
         return self._compute(batch[:half], layers) + self._compute(batch[half:], layers)
 
@@ -372,8 +372,12 @@ def _row(loaded: _Loaded, file_name: str, flat: bool) -> dict[str, Any]:
 
 def _is_out_of_memory(error: Exception) -> bool:
     torch = sys.modules.get("torch")  # not imported where all maps are kept
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        torch.cuda.empty_cache()
-        return True
+    on_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
     on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return on_cpu or isinstance(error, MemoryError)
+    return on_gpu or on_cpu or isinstance(error, MemoryError)
+
+
+def _free_cached_memory() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
