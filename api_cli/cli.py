@@ -65,9 +65,11 @@ def datasets() -> None:
     """List the datasets that --dataset knows."""
     from rich.table import Table
 
-    table = Table("name", "about", "licence", "home", box=None, header_style="bold")
+    table = Table(box=None, show_header=False, padding=(0, 2, 1, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
     for info in available_datasets():
-        table.add_row(info.name, info.about, info.licence, info.home)
+        table.add_row(info.name, f"{info.about}\n{info.home}\nlicence: {info.licence}")
     Console().show(table)
 
 
