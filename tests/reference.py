@@ -106,17 +106,14 @@ def clip_mask(cls_map: np.ndarray, patch_map: np.ndarray, coe: float, k: int) ->
 
 
 def smooth(m: np.ndarray, k: int) -> np.ndarray:
-    out = np.empty_like(m)
+    """Every window's sum, one of its k x k cells after the other."""
     rows, columns = m.shape
-    r = k // 2
-    for i in range(rows):
-        for j in range(columns):
-            total = 0.0
-            for di in range(-r, r + 1):
-                for dj in range(-r, r + 1):
-                    total += m[min(max(i + di, 0), rows - 1), min(max(j + dj, 0), columns - 1)]
-            out[i, j] = total / k**2
-    return out
+    row, column = np.indices(m.shape)
+    total = np.zeros_like(m)
+    for di in range(-(k // 2), k // 2 + 1):
+        for dj in range(-(k // 2), k // 2 + 1):
+            total += m[np.clip(row + di, 0, rows - 1), np.clip(column + dj, 0, columns - 1)]
+    return total / k**2
 
 
 def part_shown(size: tuple[int, int], grid: int, fit: str) -> tuple[slice, slice, tuple]:
