@@ -17,6 +17,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+# tests run one a core: more threads would only wait for each other
+torch.set_num_threads(1)
+
 QUESTIONS = ("What colour is the cat?", "How many people wear a hat, and why?", "Where is it?")
 
 
@@ -140,7 +143,7 @@ def apiprompt(tmp_path: Path) -> Run:
 def clean_environment() -> dict[str, str]:
     """This process's environment without variables of the program, and without a network."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("APIPROMPT_")}
-    return inherited | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    return inherited | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

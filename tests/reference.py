@@ -7,6 +7,7 @@ final LayerNorm kept as the authors' program keeps it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,9 @@ class ReferenceClip:
         return torch.from_numpy(normalised).permute(2, 0, 1)[None]
 
     @torch.no_grad()
-    def maps(self, pixels: torch.Tensor, question: str, layer: int) -> tuple[np.ndarray, ...]:
+    def maps(
+        self, pixels: torch.Tensor, question: str, layers: Iterable[int]
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Cls map and patch map, (G, G) each, with every constant of the last LayerNorm."""
         visual = self.model.visual
         blocks = visual.transformer.resblocks
@@ -53,6 +56,7 @@ class ReferenceClip:
         x = torch.cat([visual.class_embedding.expand(1, 1, -1), patches], dim=1)
         x = layer_norm(visual.ln_pre, x + visual.positional_embedding)[0]  # (1+N, D)
         tokens, width = x.shape
+        read = {}
         for index, block in enumerate(blocks):
             z = layer_norm(block.ln_1, x)
             heads = block.attn.num_heads
@@ -67,8 +71,9 @@ class ReferenceClip:
             attended = torch.stack([(weights[h] @ v[h]) @ W[:, h].T for h in range(heads)])
             x = x + attended.sum(dim=0) + block.attn.out_proj.bias
             x = x + block.mlp(layer_norm(block.ln_2, x))
-            if index == layer:
-                cls_contributions, y = contributions, x
+            if index in layers:
+                bias = block.attn.out_proj.bias / (heads * tokens)
+                read[index] = (contributions + bias, x)
 
         cls = x[0]
         mean, std = cls.mean(), (cls.var(unbiased=False) + visual.ln_post.eps).sqrt()
@@ -80,11 +85,13 @@ class ReferenceClip:
             return normed @ visual.proj @ text / embedding.norm()
 
         share = 1 / (len(blocks) * heads * tokens)
-        bias = block.attn.out_proj.bias * 0 + blocks[layer].attn.out_proj.bias / (heads * tokens)
-        cls_map = along_text(cls_contributions + bias, share).sum(dim=0)[1:]
-        patch_map = along_text(y, 1.0)[1:]
         shape = (self.grid, self.grid)
-        return cls_map.view(shape).numpy(), patch_map.view(shape).numpy()
+        found = {}
+        for layer, (contributions, y) in read.items():
+            cls_map = along_text(contributions, share).sum(dim=0)[1:]
+            patch_map = along_text(y, 1.0)[1:]
+            found[layer] = (cls_map.view(shape).numpy(), patch_map.view(shape).numpy())
+        return found
 
     def image_embedding(self, pixels: torch.Tensor) -> torch.Tensor:
         """open_clip's own, to check the literal blocks above against."""

@@ -54,8 +54,7 @@ def test_pictures_are_those_of_the_equations(
         image = reference.as_seen(data_root / row["file_name"])
         pixels = clip.pixels(image, fit)
         rows, columns, box = reference.part_shown(image.size, clip.grid, fit)
-        for layer in LAYERS:
-            maps = clip.maps(pixels, row["question"], layer)
+        for layer, maps in clip.maps(pixels, row["question"], LAYERS).items():
             cls_map, patch_map = (m[rows, columns] for m in maps)
             for coe, k in product(CONTRASTS, KERNELS):
                 mask = reference.clip_mask(cls_map, patch_map, coe, k)
@@ -87,7 +86,7 @@ def test_the_literal_blocks_are_open_clips_own(clip_folder, photographs):
     ours = reference.layer_norm(visual.ln_post, seen[0][0, 0]) @ visual.proj
     torch.testing.assert_close(ours, embedding[0])
 
-    cls_map, patch_map = clip.maps(pixels, "a cat", layer=4)
+    cls_map, patch_map = clip.maps(pixels, "a cat", [4])[4]
     text = clip.model.encode_text(clip.tokenizer(["a cat"]))[0]
     similarities = reference.layer_norm(visual.ln_post, seen[0][0, 1:]) @ visual.proj @ text
     # the CLS token's mean and deviation scale every patch alike, so the order is what counts
