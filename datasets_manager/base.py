@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,17 +78,6 @@ class Dataset(Sequence[Sample]):
 
     def __iter__(self) -> Iterator[Sample]:
         return iter(self._samples)
-
-    def fingerprint(self) -> str:
-        """16 hex digits that change when a key, a question or an image's name does.
-
-        The pictures' content is not read here: a run's manifest holds it image by image.
-        """
-        digest = hashlib.sha256()
-        for sample in self._samples:
-            row = [sample.key, sample.question, sample.image_name]
-            digest.update(json.dumps(row).encode() + b"\n")
-        return digest.hexdigest()[:16]
 
 
 def read_json(path: Path, obtain: str) -> Any:
