@@ -1,8 +1,8 @@
 """Datasets by name: `get_dataset("mmvet", root)` gives samples of key, image and question.
 
-A dataset is one file in this package: a function that takes the data root and yields samples,
-decorated with `@register(...)`. Every module here is imported when names are first looked up,
-so a new file needs no entry anywhere else.
+A dataset is one file in this package: a function that takes the data root and options and yields
+samples, decorated with `@register(...)`. Every module here is imported when names are first
+looked up, so a new file needs no entry anywhere else.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from datasets_manager import hub
 from datasets_manager.base import Dataset, DatasetError, Sample
+from datasets_manager.options import HUB_OPTIONS, DatasetOptions
 from datasets_manager.registry import DatasetInfo, normalise, registered
 
 __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetInfo",
+    "DatasetOptions",
     "Sample",
     "available_datasets",
     "canonical_name",
@@ -27,18 +31,25 @@ __all__ = [
 ]
 
 
-def get_dataset(name: str, root: Path | str = "dataset") -> Dataset:
+_NO_WISHES = DatasetOptions()
+
+
+def get_dataset(
+    name: str, root: Path | str = "dataset", options: DatasetOptions = _NO_WISHES
+) -> Dataset:
     """Open a dataset.
 
     Args:
         name: a registered name or alias; case, `-` and `_` do not matter.
         root: folder that holds the datasets' files (for `imagefolder`, the folder itself).
+        options: which part of it, from where.
 
     Raises:
-        DatasetError: for an unknown name, or files that are missing or not as they should be.
+        DatasetError: for an unknown name, options that it does not take, or files that are
+            missing or not as they should be.
     """
     info = _find(name)
-    return Dataset(info.name, tuple(info.load(Path(root))))
+    return Dataset(info.name, tuple(_samples(info, Path(root), options)))
 
 
 def canonical_name(name: str) -> str:
@@ -50,6 +61,46 @@ def available_datasets() -> list[DatasetInfo]:
     """Every registered dataset, by name."""
     _import_all()
     return sorted(registered(), key=lambda info: info.name.casefold())
+
+
+def _samples(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable[Sample]:
+    """From disk, or from the hub where that is asked for, or the disk has none of the set."""
+    on_hub = info.name in hub.HUB_SETS
+    known = {*info.takes, *(HUB_OPTIONS if on_hub else ())}
+    for option in options.given:
+        if option not in known:
+            raise DatasetError(
+                f"{_flag(option)} does not apply to {info.name}"
+                + (f"; it takes {', '.join(map(_flag, sorted(known)))}" if known else "")
+            )
+    asks_for_hub = options.source == "hub" or options.hub_id or options.revision
+    if options.source == "disk" or not on_hub:
+        return _from_disk(info, root, options)
+    if asks_for_hub:
+        return hub.load(info, options)
+    if (root / info.folder).exists():
+        return _from_disk(info, root, options)
+    try:
+        return hub.load(info, options)
+    except DatasetError as not_on_hub:
+        try:
+            return tuple(info.load(root, options))
+        except DatasetError as not_on_disk:
+            raise DatasetError(f"{not_on_disk}. Nor from the hub: {not_on_hub}") from not_on_hub
+
+
+def _from_disk(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable[Sample]:
+    for option in options.given:
+        if option not in (*info.takes, "source"):
+            raise DatasetError(
+                f"{_flag(option)} does not apply to {info.name} on disk; --source hub reads it "
+                "from the hub"
+            )
+    return info.load(root, options)
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 def _find(name: str) -> DatasetInfo:
