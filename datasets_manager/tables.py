@@ -182,9 +182,8 @@ class ParquetTable:
         """These columns of all rows."""
         import pyarrow.parquet
 
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(
-            self._path, columns=list(names), partitioning=None
-        ).to_pylist()
+        with pyarrow.parquet.ParquetFile(self._path) as file:
+            rows: list[dict[str, Any]] = file.read(columns=list(names)).to_pylist()
         return rows
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
@@ -204,7 +203,8 @@ class ParquetTable:
         """Which rows have a picture, by the pictures' names."""
         import pyarrow.parquet
 
-        table = pyarrow.parquet.read_table(self._path, columns=[f"{name}.path"], partitioning=None)
+        with pyarrow.parquet.ParquetFile(self._path) as file:
+            table = file.read(columns=[f"{name}.path"])
         valid: list[bool] = table.column(name).is_valid().to_pylist()
         return valid
 
