@@ -2,7 +2,8 @@
 
 A dataset is one file in this package: a function that takes the data root and options and yields
 samples, decorated with `@register(...)`. Every module here is imported when names are first
-looked up, so a new file needs no entry anywhere else.
+looked up, so a new file needs no entry anywhere else. Other people's packages can bring more
+(`plugins.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from datasets_manager import hub
+from datasets_manager import hf, hub, plugins, web_dataset
 from datasets_manager.base import Dataset, DatasetError, Sample
 from datasets_manager.options import HUB_OPTIONS, DatasetOptions
 from datasets_manager.registry import DatasetInfo, normalise, registered
@@ -40,7 +41,8 @@ def get_dataset(
     """Open a dataset.
 
     Args:
-        name: a registered name or alias; case, `-` and `_` do not matter.
+        name: a registered name or alias, for which case, `-` and `_` do not matter; or
+            `hf:OWNER/NAME[:CONFIG][:SPLIT]`, `webdataset:PATTERN`, `package.module:function`.
         root: folder that holds the datasets' files (for `imagefolder`, the folder itself).
         options: which part of it, from where.
 
@@ -104,6 +106,9 @@ def _flag(option: str) -> str:
 
 
 def _find(name: str) -> DatasetInfo:
+    scheme, colon, _ = name.partition(":")
+    if colon:
+        return {"hf": hf.find, "webdataset": web_dataset.find}.get(scheme, plugins.find)(name)
     infos = available_datasets()
     spellings = {normalise(alias): info for info in infos for alias in (info.name, *info.aliases)}
     try:
@@ -119,3 +124,4 @@ def _find(name: str) -> DatasetInfo:
 def _import_all() -> None:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
+    plugins.import_installed()

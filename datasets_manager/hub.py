@@ -34,17 +34,17 @@ class HubSet(NamedTuple):
 
 # fmt: off
 HUB_SETS = {
-    "mmvet": HubSet("lmms-lab/MMVet", "test", Columns(key="{question_id}")),
+    "mmvet": HubSet("lmms-lab/MMVet", "test", Columns(key=("question_id",))),
     "LLaVA_Wild": HubSet("lmms-lab/llava-bench-in-the-wild", "train", Columns()),
     "textVQA": HubSet("lmms-lab/textvqa", "validation",
-                      Columns(key="{question_id}", prompt=prompts.SHORT_ANSWER)),
+                      Columns(key=("question_id",), prompt=prompts.SHORT_ANSWER)),
     "VisWiz": HubSet("lmms-lab/VizWiz-VQA", "val",
-                     Columns(key="{question_id}", prompt=prompts.SHORT_OR_UNANSWERABLE)),
+                     Columns(key=("question_id",), prompt=prompts.SHORT_OR_UNANSWERABLE)),
     "MMMU": HubSet("MMMU/MMMU", "validation", Columns(), configs=SUBJECTS),
     "MME": HubSet("lmms-lab/MME", "test",
-                  Columns(key="{question_id}", prompt=prompts.YES_OR_NO)),
+                  Columns(key=("question_id",), prompt=prompts.YES_OR_NO)),
     "POPE": HubSet("lmms-lab/POPE", "test",
-                   Columns(key="{category}_{question_id}", part="category",
+                   Columns(key=("category", "question_id"), part="category",
                            prompt=prompts.SHORT_ANSWER)),
 }
 # fmt: on
@@ -79,12 +79,17 @@ def open_table(hub_id: str, config: str | None, split: str, revision: str | None
     """
     import datasets
 
+    place = f"{hub_id}{f' ({config})' if config else ''}, split {split}"
     try:
         dataset = datasets.load_dataset(hub_id, config, split=split, revision=revision)
     except Exception as error:  # the library raises whatever its parts do
-        reason = " ".join(str(error).split())
-        raise DatasetError(
-            f"{hub_id}{f' ({config})' if config else ''}, split {split}, cannot be had from the "
-            f"hub: {type(error).__name__}: {reason:.300}"
-        ) from error
-    return HubTable(dataset, f"{hub_id}{f' ({config})' if config else ''}, split {split}")
+        raise not_to_be_had(place, error) from error
+    return HubTable(dataset, place)
+
+
+def not_to_be_had(place: str, error: Exception) -> DatasetError:
+    """What to raise where the hub has raised something."""
+    reason = " ".join(str(error).split())
+    return DatasetError(
+        f"{place}, cannot be had from the hub: {type(error).__name__}: {reason:.300}"
+    )

@@ -93,7 +93,9 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
                 )
             yield row
     except csv.Error as error:
-        raise DatasetError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from error
+        raise DatasetError(
+            f"{path}, after line {reader.line_num}: not valid CSV ({error})"
+        ) from error
 
 
 def _from_images(root: Path, options: DatasetOptions) -> Iterator[Sample]:

@@ -21,14 +21,14 @@ class Columns(NamedTuple):
     Attributes:
         image: holds the picture.
         question: holds the question.
-        key: the key, with columns' names in braces; empty for the sample's number.
+        key: make the key, joined by `_`; none for the sample's number.
         part: names the part of the set that a row belongs to; empty where there are none.
         prompt: what the set's usual evaluation appends to a question; not a column.
     """
 
     image: str = "image"
     question: str = "question"
-    key: str = ""
+    key: tuple[str, ...] = ()
     part: str = ""
     prompt: str = ""
 
@@ -65,16 +65,15 @@ def one_sample_a_row(
     """
     index = 0
     for table in tables:
-        named = [name for name in table.names if f"{{{name}}}" in columns.key]
-        rows = table.read(check_columns(table, [columns.question, *named, columns.part]))
+        check_columns(table, [columns.image])
+        rows = table.read(check_columns(table, [columns.question, *columns.key, columns.part]))
         for number, row in enumerate(rows):
             if part is not None and row[columns.part] != part:
                 continue
             place = f"{table.place}, row {number}"
-            for name in named:
-                required(row, name, place)
+            key = "_".join(str(required(row, name, place)) for name in columns.key)
             yield Sample(
-                key=_without_suffix(columns.key.format_map(row)) if columns.key else str(index),
+                key=_without_suffix(key) if columns.key else str(index),
                 index=index,
                 image=partial(read_picture, table, number, columns.image),
                 question=str(row[columns.question] or ""),
@@ -98,9 +97,9 @@ def read_picture(table: Table, index: int, name: str) -> bytes:
     """The encoded picture in a row. Raises OSError where there is none, or its file is missing."""
     value = table.row(index, [name])[name]
     if isinstance(value, dict):
-        value = Path(value["path"]) if value.get("bytes") is None else value["bytes"]
-    if isinstance(value, Path):
-        return value.read_bytes()
+        if value["bytes"] is None and value["path"]:
+            return Path(value["path"]).read_bytes()
+        value = value["bytes"]
     if not isinstance(value, bytes):
         raise OSError(f"{table.place}, row {index}: no picture in column {name!r}")
     return value
