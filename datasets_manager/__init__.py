@@ -70,7 +70,7 @@ def _samples(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable
     on_hub = info.name in hub.HUB_SETS
     known = {*info.takes, *(HUB_OPTIONS if on_hub else ())}
     for option in options.given:
-        if option not in known:
+        if option not in known and (option, options.source) != ("source", "disk"):
             raise DatasetError(
                 f"{_flag(option)} does not apply to {info.name}"
                 + (f"; it takes {', '.join(map(_flag, sorted(known)))}" if known else "")

@@ -99,7 +99,11 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _from_images(root: Path, options: DatasetOptions) -> Iterator[Sample]:
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
     if not paths or (options.question is None and not _any_text(paths)):
         raise DatasetError(f"{TABLES[0]} not found in {root}; {_OBTAIN}, or pass --data-root")
     for index, path in enumerate(paths):

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from dataclasses import fields
 from importlib.metadata import entry_points
 
 from datasets_manager.base import DatasetError
-from datasets_manager.options import HUB_OPTIONS, DatasetOptions
+from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import DatasetInfo, Loader, registered
 
 GROUP = "apiprompt.datasets"
@@ -51,12 +52,11 @@ def find(name: str) -> DatasetInfo:
     for info in registered():
         if info.load is load:
             return info
-    wishes = [field for field in DatasetOptions.__dataclass_fields__ if field not in HUB_OPTIONS]
     return DatasetInfo(
         name,
         load,
         about=(load.__doc__ or "").strip(),
         home="-",
         licence="-",
-        takes=(*wishes, "split"),
+        takes=tuple(field.name for field in fields(DatasetOptions)),
     )

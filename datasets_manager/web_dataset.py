@@ -43,7 +43,7 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample]
     shards = [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207, absolute or not
     if not shards:
         raise DatasetError(
-            f"webdataset:{pattern}: no file matches; give a pattern like 'dir/*.tar'"
+            f"webdataset:{pattern}: no file matches; expected a pattern like dir/*.tar"
         )
     column = options.question_column or "question"
     index = 0
@@ -61,7 +61,7 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample]
                 question = _text(shard, key, files["txt"]).strip()
             if question is None:
                 raise DatasetError(
-                    f"{shard}, {key}: no question: neither a {key}.txt nor {column!r} in a "
+                    f"{shard}, {key}: no question: neither {key}.txt nor {column!r} in "
                     f"{key}.json; or give one --question for all"
                 )
             yield Sample(key, index, partial(_read, shard, *picture), str(question), fields)
@@ -77,9 +77,9 @@ def _groups(shard: Path) -> Iterator[tuple[str, dict[str, _Place]]]:
     try:
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
-                if not member.isfile():
+                folder, slash, name = member.name.removeprefix("./").rpartition("/")
+                if not member.isfile() or name.startswith("."):
                     continue
-                folder, slash, name = member.name.rpartition("/")
                 stem, _, suffix = name.partition(".")
                 if files and folder + slash + stem != key:
                     yield key, files
