@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api_cli.config import ClipConfig
+from api_cli.config import DATA, ClipConfig
 from api_cli.console import Console
 from api_cli.errors import ApipromptError, UsageError
 from api_cli.flags import EITHER_SPELLING, flags_of
 from api_cli.launch import Launch
-from datasets_manager import DatasetError, available_datasets
+from datasets_manager import DatasetError
 
 if TYPE_CHECKING:
     from api_cli.run import Outcome
@@ -60,17 +60,54 @@ def clip(config: ClipConfig) -> None:
     _finish(run_clip(config, console, launch), console, launch)
 
 
-@app.command()
-def datasets() -> None:
-    """List the datasets that --dataset knows."""
-    from rich.table import Table
+datasets = typer.Typer(
+    help="List the datasets that --dataset knows; show or check one.", invoke_without_command=True
+)
+app.add_typer(datasets, name="datasets")
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 1, 0))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for info in available_datasets():
-        table.add_row(info.name, f"{info.about}\n{info.home}\nlicence: {info.licence}")
-    Console().show(table)
+
+@datasets.callback()
+def _datasets(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        from api_cli.dataset_views import list_datasets
+
+        Console().show(list_datasets())
+
+
+@datasets.command(context_settings=EITHER_SPELLING)
+@flags_of(ClipConfig, panel=DATA, argument="dataset")
+def show(config: ClipConfig) -> None:
+    """Print samples: key, question, the image's size, and what else the dataset knows.
+
+    Without --range: the first five.
+    """
+    from api_cli.dataset_views import describe, open_samples
+
+    samples = open_samples(config, (0, 5))
+    for sample in samples:
+        Console().show(describe(sample, draw=sys.stdout.isatty()))
+    if not samples:
+        Console().warn(f"no samples in that range of {config.dataset}")
+
+
+@datasets.command(context_settings=EITHER_SPELLING)
+@flags_of(ClipConfig, panel=DATA, argument="dataset")
+def check(config: ClipConfig) -> None:
+    """Read every sample, and say which lack a question or have no picture that opens.
+
+    Exit status: 0 all are well, 1 the dataset cannot be opened, 3 some samples are not.
+    """
+    from api_cli.dataset_views import find_faults, open_samples
+
+    samples = open_samples(config)
+    faults = 0
+    for sample, fault in find_faults(samples):
+        typer.echo(f"{sample.key} (sample {sample.index}): {fault}")
+        faults += 1
+    if faults:
+        Console().error(f"{faults} of {len(samples)} samples are not as they should be")
+        raise typer.Exit(_SOME_FAILED)
+    Console().say(f"{len(samples)} samples, each with a question and a picture that opens")
 
 
 @app.command(context_settings=EITHER_SPELLING)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 
 from api_cli.errors import UsageError
-from datasets_manager import DatasetError, canonical_name
+from datasets_manager import DatasetError, DatasetOptions, canonical_name
 
 ENVIRONMENT_PREFIX = "APIPROMPT_"
 DATA, MODEL, MASK, OUTPUT, RUN = "Data", "Model", "Mask", "Output", "Run"
@@ -215,6 +215,54 @@ class RunConfig:
         "DIR",
         "Folder that holds the datasets' files; for imagefolder, the folder itself.",
     )
+    source: str = option(
+        DATA,
+        "auto",
+        _one_of("auto", "disk", "hub"),
+        "NAME",
+        "Where the dataset is read from: disk, hub, or auto (the hub where the disk has none).",
+    )
+    hub_id: str | None = option(
+        DATA,
+        None,
+        _text,
+        "OWNER/NAME",
+        "The dataset's repository on the hub, or a folder that holds a copy of one.",
+        "the usual one",
+    )
+    revision: str | None = option(
+        DATA, None, _text, "NAME", "Branch, tag or commit of that repository.", "main"
+    )
+    split: str | None = option(
+        DATA,
+        None,
+        _text,
+        "NAME",
+        "Part of the dataset: MMMU's dev or test, POPE's random, popular or adversarial, ...",
+        "the usual one, for POPE all",
+    )
+    images: str = option(
+        DATA,
+        "all",
+        _one_of("all", "first"),
+        "NAME",
+        "Of a question about several images: mask all, or the first one alone.",
+    )
+    question: str | None = option(
+        DATA,
+        None,
+        _text,
+        "TEXT",
+        "Asked about every image of an imagefolder.",
+        "each image's own",
+    )
+    image_column: str | None = option(
+        DATA, None, _text, "NAME", "Column of the picture.", "imagefolder's is file_name"
+    )
+    question_column: str | None = option(
+        DATA, None, _text, "NAME", "Column of the question.", "question"
+    )
+    key_column: str | None = option(DATA, None, _text, "NAME", "Column of the key.", "key")
     model_name: str | None = option(
         MODEL,
         None,
@@ -341,6 +389,11 @@ class RunConfig:
         values |= _parse_all(options, variables, lambda name: ENVIRONMENT_PREFIX + name.upper())
         values |= _parse_all(options, flags, lambda name: f"--{name.replace('_', '-')}")
         return cls(**values)
+
+    @property
+    def dataset_options(self) -> DatasetOptions:
+        """Those of the fields that say how the dataset is to be opened."""
+        return DatasetOptions(**{f.name: getattr(self, f.name) for f in fields(DatasetOptions)})
 
     @classmethod
     def options(cls) -> dict[str, Option]:

@@ -18,11 +18,18 @@ C = TypeVar("C", bound=RunConfig)
 EITHER_SPELLING = {"token_normalize_func": lambda flag: flag.replace("_", "-")}
 
 
-def flags_of(config_class: type[C]) -> Callable[[Callable[[C], None]], Callable[..., None]]:
+def flags_of(
+    config_class: type[C], *, panel: str = "", argument: str = ""
+) -> Callable[[Callable[[C], None]], Callable[..., None]]:
     """Make a configuration's fields the flags of the decorated subcommand.
 
     The function is called with the configuration they come to, together with the environment and
     `--config`. With `--print-config` that is printed and the function is not called.
+
+    Args:
+        config_class: the configuration.
+        panel: take the flags of this panel alone; empty for all.
+        argument: a field that is not a flag but the subcommand's argument.
     """
 
     def decorate(function: Callable[[C], None]) -> Callable[..., None]:
@@ -38,7 +45,11 @@ def flags_of(config_class: type[C]) -> Callable[[Callable[[C], None]], Callable[
                 raise Interrupted from None
 
         shipped = ", ".join(path.stem for path in shipped_configs())
-        options = config_class.options() | {
+        options = {
+            name: option
+            for name, option in config_class.options().items()
+            if panel in ("", option.panel)
+        } | {
             "config": Option(
                 str,
                 f"YAML file with flags' names as keys, or a shipped configuration: {shipped}.",
@@ -50,7 +61,10 @@ def flags_of(config_class: type[C]) -> Callable[[Callable[[C], None]], Callable[
                 bool, "Show what all flags come to, as YAML for --config, and stop.", "", "", RUN
             ),
         }
-        parameters = [_parameter(name, option) for name, option in options.items()]
+        parameters = [
+            _argument(name, option) if name == argument else _parameter(name, option)
+            for name, option in options.items()
+        ]
         # Typer reads flags off a function's signature
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -59,6 +73,14 @@ def flags_of(config_class: type[C]) -> Callable[[Callable[[C], None]], Callable[
         return command
 
     return decorate
+
+
+def _argument(name: str, option: Option) -> inspect.Parameter:
+    """The argument of a subcommand as Typer reads it off a signature."""
+    argument = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument]
+    )
 
 
 def _parameter(name: str, option: Option) -> inspect.Parameter:

@@ -105,14 +105,14 @@ def _run(
         from api_cli.relevance.device import pick_device
 
         pick_device(config.device)
-    dataset = get_dataset(config.dataset, config.data_root)
+    dataset = get_dataset(config.dataset, config.data_root, config.dataset_options)
     selected = dataset[slice(*config.range) if config.range else slice(None)]
     if not selected:
         console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
     samples = launch.share(selected, config.shard)
     card = find()
     layers = resolve_layers(config.layer_index, card.number_of_layers)
-    name = f"{method.folder_prefix}_{dataset.name}_{card.short_name}"
+    name = f"{method.folder_prefix}_{safe_name(dataset.name)}_{card.short_name}"
     settings = list_settings(config, name, layers)
     if config.dry_run:
         for setting in settings:

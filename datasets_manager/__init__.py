@@ -1,8 +1,9 @@
 """Datasets by name: `get_dataset("mmvet", root)` gives samples of key, image and question.
 
-A dataset is one file in this package: a function that takes the data root and yields samples,
-decorated with `@register(...)`. Every module here is imported when names are first looked up,
-so a new file needs no entry anywhere else.
+A dataset is one file in this package: a function that takes the data root and options and yields
+samples, decorated with `@register(...)`. Every module here is imported when names are first
+looked up, so a new file needs no entry anywhere else. Other people's packages can bring more
+(`plugins.py`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from datasets_manager import hf, hub, plugins, web_dataset
 from datasets_manager.base import Dataset, DatasetError, Sample
+from datasets_manager.options import HUB_OPTIONS, DatasetOptions
 from datasets_manager.registry import DatasetInfo, normalise, registered
 
 __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetInfo",
+    "DatasetOptions",
     "Sample",
     "available_datasets",
     "canonical_name",
@@ -27,18 +32,26 @@ __all__ = [
 ]
 
 
-def get_dataset(name: str, root: Path | str = "dataset") -> Dataset:
+_NO_WISHES = DatasetOptions()
+
+
+def get_dataset(
+    name: str, root: Path | str = "dataset", options: DatasetOptions = _NO_WISHES
+) -> Dataset:
     """Open a dataset.
 
     Args:
-        name: a registered name or alias; case, `-` and `_` do not matter.
+        name: a registered name or alias, for which case, `-` and `_` do not matter; or
+            `hf:OWNER/NAME[:CONFIG][:SPLIT]`, `webdataset:PATTERN`, `package.module:function`.
         root: folder that holds the datasets' files (for `imagefolder`, the folder itself).
+        options: which part of it, from where.
 
     Raises:
-        DatasetError: for an unknown name, or files that are missing or not as they should be.
+        DatasetError: for an unknown name, options that it does not take, or files that are
+            missing or not as they should be.
     """
     info = _find(name)
-    return Dataset(info.name, tuple(info.load(Path(root))))
+    return Dataset(info.name, tuple(_samples(info, Path(root), options)))
 
 
 def canonical_name(name: str) -> str:
@@ -52,7 +65,50 @@ def available_datasets() -> list[DatasetInfo]:
     return sorted(registered(), key=lambda info: info.name.casefold())
 
 
+def _samples(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable[Sample]:
+    """From disk, or from the hub where that is asked for, or the disk has none of the set."""
+    on_hub = info.name in hub.HUB_SETS
+    known = {*info.takes, *(HUB_OPTIONS if on_hub else ())}
+    for option in options.given:
+        if option not in known and (option, options.source) != ("source", "disk"):
+            raise DatasetError(
+                f"{_flag(option)} does not apply to {info.name}"
+                + (f"; it takes {', '.join(map(_flag, sorted(known)))}" if known else "")
+            )
+    asks_for_hub = options.source == "hub" or options.hub_id or options.revision
+    if options.source == "disk" or not on_hub:
+        return _from_disk(info, root, options)
+    if asks_for_hub:
+        return hub.load(info, options)
+    if (root / info.folder).exists():
+        return _from_disk(info, root, options)
+    try:
+        return hub.load(info, options)
+    except DatasetError as not_on_hub:
+        try:
+            return tuple(info.load(root, options))
+        except DatasetError as not_on_disk:
+            raise DatasetError(f"{not_on_disk}. Nor from the hub: {not_on_hub}") from not_on_hub
+
+
+def _from_disk(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable[Sample]:
+    for option in options.given:
+        if option not in (*info.takes, "source"):
+            raise DatasetError(
+                f"{_flag(option)} does not apply to {info.name} on disk; --source hub reads it "
+                "from the hub"
+            )
+    return info.load(root, options)
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
 def _find(name: str) -> DatasetInfo:
+    scheme, colon, _ = name.partition(":")
+    if colon:
+        return {"hf": hf.find, "webdataset": web_dataset.find}.get(scheme, plugins.find)(name)
     infos = available_datasets()
     spellings = {normalise(alias): info for info in infos for alias in (info.name, *info.aliases)}
     try:
@@ -68,3 +124,4 @@ def _find(name: str) -> DatasetInfo:
 def _import_all() -> None:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
+    plugins.import_installed()

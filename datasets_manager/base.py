@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -20,8 +20,8 @@ class Sample:
     Attributes:
         key: unique within its dataset; becomes the name of the masked image.
         index: position within its dataset, from 0.
-        image: the encoded picture, as a file's path or as the file's bytes. It is read when
-            needed, so that a broken one costs one sample and not the run.
+        image: the encoded picture: a file's path, the file's bytes, or a function that reads
+            them. It is read when needed, so that a broken one costs one sample and not the run.
         question: what the auxiliary model is asked about the image.
         extra: everything else the dataset knows of the sample (answer, category, box, ...),
             JSON-serialisable; it is handed on to the manifest untouched.
@@ -29,7 +29,7 @@ class Sample:
 
     key: str
     index: int
-    image: Path | bytes
+    image: Path | bytes | Callable[[], bytes]
     question: str
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -39,8 +39,10 @@ class Sample:
         return self.image.name if isinstance(self.image, Path) else ""
 
     def read_image(self) -> bytes:
-        """The encoded picture. Raises OSError where the file is missing or unreadable."""
-        return self.image.read_bytes() if isinstance(self.image, Path) else self.image
+        """The encoded picture. Raises OSError where it is missing or unreadable."""
+        if isinstance(self.image, Path):
+            return self.image.read_bytes()
+        return self.image if isinstance(self.image, bytes) else self.image()
 
 
 class Dataset(Sequence[Sample]):
@@ -91,7 +93,7 @@ def read_json(path: Path, obtain: str) -> Any:
         DatasetError: where it is missing or not JSON.
     """
     try:
-        return json.loads(_read_text(path, obtain))
+        return json.loads(read_text(path, obtain))
     except json.JSONDecodeError as error:
         raise DatasetError(f"{path} is not valid JSON: {error}; get the file again") from error
 
@@ -102,7 +104,7 @@ def read_json_lines(path: Path, obtain: str) -> Iterator[dict[str, Any]]:
     Raises:
         DatasetError: where the file is missing or a line is not a JSON object.
     """
-    for number, line in enumerate(_read_text(path, obtain).split("\n"), start=1):
+    for number, line in enumerate(read_text(path, obtain).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -125,7 +127,16 @@ def required(row: Mapping[str, Any], column: str, place: str) -> Any:
     return row[column]
 
 
-def _read_text(path: Path, obtain: str) -> str:
+def read_text(path: Path, obtain: str) -> str:
+    """The content of a text file in UTF-8.
+
+    Args:
+        path: the file.
+        obtain: how to get the file, for the error message where it is missing.
+
+    Raises:
+        DatasetError: where it is missing or no text.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets_manager.base import Sample, read_json_lines, required
+from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
 
 
@@ -15,8 +16,9 @@ from datasets_manager.registry import register
     home="https://huggingface.co/datasets/liuhaotian/llava-bench-in-the-wild",
     licence="research use only; images under their own terms",
     aliases=("llava-bench-in-the-wild",),
+    folder="LLaVA_Wild",
 )
-def load(root: Path) -> Iterator[Sample]:
+def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `LLaVA_Wild/llava-bench-in-the-wild/questions.jsonl`, keys 0, 1, 2, ..."""
     folder = root / "LLaVA_Wild" / "llava-bench-in-the-wild"
     path = folder / "questions.jsonl"

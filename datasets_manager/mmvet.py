@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets_manager.base import DatasetError, Sample, read_json, required
+from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
 
 
@@ -14,8 +15,9 @@ from datasets_manager.registry import register
     about="MM-Vet: 218 open questions that need several abilities at once",
     home="https://github.com/yuweihao/MM-Vet",
     licence="annotations CC BY-NC 4.0; images under their own terms",
+    folder="mm-vet",
 )
-def load(root: Path) -> Iterator[Sample]:
+def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `mm-vet/mm-vet.json`, keys `v1_0`, `v1_1`, ... as in the file."""
     folder = root / "mm-vet"
     path = folder / "mm-vet.json"

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets_manager.base import Sample
+from datasets_manager.base import DatasetError, Sample
+from datasets_manager.options import DatasetOptions
+from datasets_manager.tables import Columns, Table
 
-Loader = Callable[[Path], Iterable[Sample]]
+Loader = Callable[[Path, DatasetOptions], Iterable[Sample]]
+FromTables = Callable[[Sequence[Table], Columns, DatasetOptions], Iterable[Sample]]
 
 _REGISTRY: dict[str, DatasetInfo] = {}
 
 
 class DatasetInfo(NamedTuple):
-    """What is known of a dataset before it is opened."""
+    """What is known of a dataset before it is opened; as the arguments of `register`."""
 
     name: str
     load: Loader
     about: str
     home: str
     licence: str
-    aliases: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    folder: str = ""
+    takes: tuple[str, ...] = ()
+    from_tables: FromTables | None = None
 
 
 def register(
-    name: str, *, about: str, home: str, licence: str, aliases: tuple[str, ...] = ()
+    name: str,
+    *,
+    about: str,
+    home: str,
+    licence: str,
+    aliases: tuple[str, ...] = (),
+    folder: str = "",
+    takes: tuple[str, ...] = (),
+    from_tables: FromTables | None = None,
 ) -> Callable[[Loader], Loader]:
-    """Enter the decorated loader under a name.
+    """Enter the decorated loader, which reads the dataset from disk, under a name.
 
     Args:
         name: as users of the method write it; it becomes part of run folders' names.
@@ -35,10 +49,21 @@ def register(
         home: the authors' page.
         licence: of the data.
         aliases: other names; spellings that differ in case, `-` or `_` need none.
+        folder: of the dataset below the data root; where it is missing, a dataset that is in
+            `hub.HUB_SETS` is read from the hub.
+        takes: names of the `DatasetOptions` that the loader heeds.
+        from_tables: makes samples of the hub's tables, where a row is not simply a sample.
+
+    Raises:
+        DatasetError: where the name is taken.
     """
 
     def enter(load: Loader) -> Loader:
-        _REGISTRY[name] = DatasetInfo(name, load, about, home, licence, aliases)
+        if name in _REGISTRY:
+            raise DatasetError(f"two datasets are called {name!r}; give one another name")
+        _REGISTRY[name] = DatasetInfo(
+            name, load, about, home, licence, aliases, folder, takes, from_tables
+        )
         return load
 
     return enter

@@ -6,6 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
+
+from datasets_manager.mme import SUBTASKS
+from datasets_manager.mmmu import IMAGES, SUBJECTS
 from tests.conftest import write_json_lines
 
 
@@ -52,3 +57,138 @@ def write_llava_wild(folder: Path, photographs: dict[str, Path]) -> None:
         },
     ]
     write_json_lines(folder / "questions.jsonl", rows)
+
+
+def write_text_vqa(folder: Path, photographs: dict[str, Path]) -> None:
+    """`TextVQA_0.5.1_val.json`, samples under `data` beside facts on the file, and images."""
+    images = folder / "train_images"
+    images.mkdir(parents=True)
+    shutil.copy(photographs["wide"], images / "003a8ae2ef43b901.jpg")
+    rows = [
+        {
+            "question": question,
+            "image_id": "003a8ae2ef43b901",
+            "image_classes": ["Cat", "Mammal"],
+            "flickr_original_url": "https://farm2.staticflickr.com/5067/5620759429_o.jpg",
+            "image_width": 350,
+            "image_height": 211,
+            "answers": ["nous les gosses"] * 9 + ["dakota"],
+            "question_id": 34602 + n,
+            "set_name": "val",
+        }
+        for n, question in enumerate(["what is the brand of this camera?", "what year is it?"])
+    ]
+    content = {"dataset_type": "val", "dataset_name": "textvqa", "data": rows}
+    (folder / "TextVQA_0.5.1_val.json").write_text(json.dumps(content))
+
+
+def write_viz_wiz(folder: Path, photographs: dict[str, Path]) -> None:
+    """`val.json`, a list, and `val/`."""
+    images = folder / "val"
+    images.mkdir(parents=True)
+    shutil.copy(photographs["rotated"], images / "VizWiz_val_00000000.jpg")
+    shutil.copy(photographs["wide"], images / "VizWiz_val_00000001.jpg")
+    rows = [
+        {
+            "image": f"VizWiz_val_0000000{n}.jpg",
+            "question": question,
+            "answers": [{"answer_confidence": "yes", "answer": answer}] * 10,
+            "answer_type": kind,
+            "answerable": int(kind != "unanswerable"),
+        }
+        for n, (question, answer, kind) in enumerate(
+            [
+                ("Ok. There is another picture I hope it is a better one.", "unanswerable",
+                 "unanswerable"),
+                ("Can you tell me what this medicine is please?", "night time", "other"),
+            ]
+        )
+    ]  # fmt: skip
+    (folder / "val.json").write_text(json.dumps(rows))
+
+
+def write_pope(folder: Path, photographs: dict[str, Path]) -> None:
+    """`coco_pope_{part}.json`, which are JSON lines and each count from 1, and `val2014/`."""
+    images = folder / "val2014"
+    images.mkdir(parents=True)
+    shutil.copy(photographs["wide"], images / "COCO_val2014_000000310196.jpg")
+    things = {"random": "car", "popular": "dining table", "adversarial": "backpack"}
+    for part, thing in things.items():
+        rows = [
+            {
+                "question_id": n,
+                "image": "COCO_val2014_000000310196.jpg",
+                "text": f"Is there a {name} in the image?",
+                "label": label,
+            }
+            for n, (name, label) in enumerate([("snowboard", "yes"), (thing, "no")], start=1)
+        ]
+        write_json_lines(folder / f"coco_pope_{part}.json", rows)
+
+
+MME_TWO_FOLDERS = ("posters", "celebrity", "scene", "landmark", "artwork")
+
+
+def write_mme(folder: Path, photographs: dict[str, Path]) -> None:
+    """14 subtasks in two shapes; lines may end in tabs, blanks, CRLF and an empty line."""
+    for subtask in SUBTASKS:
+        two = subtask in MME_TWO_FOLDERS
+        images = folder / subtask / "images" if two else folder / subtask
+        texts = folder / subtask / "questions_answers_YN" if two else folder / subtask
+        images.mkdir(parents=True)
+        texts.mkdir(parents=True, exist_ok=True)
+        picture = photographs["square" if subtask == "code_reasoning" else "wide"]
+        for stem in ("0001", "0020"):
+            shutil.copy(picture, images / f"{stem}{picture.suffix}")
+            content = (
+                f"Is this {subtask} of {stem}? Please answer yes or no.\tYes\n"
+                f"Is this not {subtask}? Please answer yes or no.\tNo"
+            )
+            ending = {"existence": " \t \r\n\n", "color": "  ", "scene": "\n"}.get(subtask, "")
+            (texts / f"{stem}.txt").write_bytes(content.encode() + ending.encode())
+
+
+def write_mmmu(folder: Path, photographs: dict[str, Path]) -> None:
+    """A folder a subject with the hub's parquet: pictures as structs, options as text."""
+    for subject in SUBJECTS:
+        path = folder / subject / "validation-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True)
+        pyarrow.parquet.write_table(mmmu_table(subject, photographs), path)
+
+
+def mmmu_table(subject: str, photographs: dict[str, Path]) -> pyarrow.Table:
+    """One question about one image; in the first subject also one about two, and an open one."""
+    rows = [
+        ("<image 1> Which is it?", "['$6', '$7', \"the owner's\"]", "B", ("square",)),
+        (
+            "Compare <image 1> with <image 2>.",
+            "['<image 1>', '<image 2>']",
+            "A",
+            ("wide", "tall"),
+        ),
+        ("How many?<image 1>", "[]", "8", ("grey",)),
+    ]
+    table = []
+    for n, (question, options, answer, names) in enumerate(rows, start=1):
+        pictures = {
+            f"image_{k}": {"bytes": photographs[name].read_bytes(), "path": f"{name}_{k}.png"}
+            for k, name in enumerate(names, start=1)
+        }
+        table.append(
+            {
+                "id": f"validation_{subject}_{n}",
+                "question": question,
+                "options": options,
+                "explanation": "",
+                **{f"image_{k}": pictures.get(f"image_{k}") for k in range(1, 8)},
+                "img_type": "['Tables']",
+                "answer": answer,
+                "topic_difficulty": "Medium",
+                "question_type": "open" if options == "[]" else "multiple-choice",
+                "subfield": "Managerial Accounting",
+            }
+        )
+    wanted = len(rows) if subject == SUBJECTS[0] else 1
+    picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    kinds = {name: picture if name in IMAGES else pyarrow.string() for name in table[0]}
+    return pyarrow.Table.from_pylist(table[:wanted], schema=pyarrow.schema(kinds.items()))

@@ -108,7 +108,7 @@ from datasets_manager.base import Sample
 from datasets_manager.registry import register
 
 @register("tiny_set", about="one sample", home="-", licence="-")
-def load(root):
+def load(root, options):
     yield Sample("a", 0, b"", "what?")
 """)
     process = subprocess.run(

@@ -1,0 +1,103 @@
+"""MMMU: college-level questions in 30 subjects, with up to seven images each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datasets_manager import prompts
+from datasets_manager.base import DatasetError, Sample, required
+from datasets_manager.options import DatasetOptions
+from datasets_manager.registry import register
+from datasets_manager.tables import (
+    Columns,
+    ParquetTable,
+    Table,
+    check_columns,
+    plain,
+    read_picture,
+)
+
+SUBJECTS = (
+    "Accounting", "Agriculture", "Architecture_and_Engineering", "Art", "Art_Theory",
+    "Basic_Medical_Science", "Biology", "Chemistry", "Clinical_Medicine", "Computer_Science",
+    "Design", "Diagnostics_and_Laboratory_Medicine", "Economics", "Electronics",
+    "Energy_and_Power", "Finance", "Geography", "History", "Literature", "Manage", "Marketing",
+    "Materials", "Math", "Mechanical_Engineering", "Music", "Pharmacy", "Physics", "Psychology",
+    "Public_Health", "Sociology",
+)  # fmt: skip
+IMAGES = tuple(f"image_{n}" for n in range(1, 8))
+
+
+def from_tables(
+    tables: Sequence[Table], columns: Columns, options: DatasetOptions
+) -> Iterator[Sample]:
+    """Samples of the subjects' tables, the same on the hub and on disk.
+
+    The question keeps its marks `<image 1>`, `<image 2>`, ... as they are. A question about one
+    image is a sample under its id. One about several is a sample an image, `{id}_1`, `{id}_2`,
+    ...; with `images="first"` the first alone, under its id. `image_number` in `extra` says which
+    image it is. `options` there is the file's own text; the `prompt` has it read and lettered.
+    """
+    index = 0
+    for table in tables:
+        held = [name for name in IMAGES if name in table.names]
+        present = zip(*(table.present(name) for name in check_columns(table, held)), strict=True)
+        check_columns(table, ["id", columns.question, "options"])
+        rows = table.read([name for name in table.names if name not in table.pictures])
+        for number, (row, has) in enumerate(zip(rows, present, strict=True)):
+            place = f"{table.place}, row {number}"
+            key = str(required(row, "id", place))
+            extra = {k: plain(v) for k, v in row.items() if k != columns.question}
+            extra["prompt"] = prompts.multiple_choice(_read_options(row["options"], place))
+            # a question whose images are all missing fails as a sample, and is not left out
+            names = [name for name, there in zip(held, has, strict=True) if there] or [IMAGES[0]]
+            alone = len(names) == 1 or options.images == "first"
+            for n, name in enumerate(names[:1] if alone else names, start=1):
+                yield Sample(
+                    key=key if alone else f"{key}_{n}",
+                    index=index,
+                    image=partial(read_picture, table, number, name),
+                    question=str(row[columns.question] or ""),
+                    extra=extra | {"image_number": int(name.removeprefix("image_"))},
+                )
+                index += 1
+
+
+@register(
+    "MMMU",
+    about="MMMU: 900 college-level questions in 30 subjects (validation), a sample an image",
+    home="https://huggingface.co/datasets/MMMU/MMMU",
+    licence="Apache 2.0",
+    folder="MMMU/MMMU",
+    takes=("split", "images"),
+    from_tables=from_tables,
+)
+def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
+    """Samples of `MMMU/MMMU/{subject}/{split}-*.parquet`, the hub repository's own files."""
+    split = options.split or "validation"
+    tables: list[Table] = []
+    for subject in SUBJECTS:
+        folder = root / "MMMU" / "MMMU" / subject
+        paths = sorted(folder.glob(f"{split}-*.parquet"))
+        if not paths:
+            raise DatasetError(
+                f"no {split}-*.parquet in {folder}; put the hub's MMMU/MMMU there, all 30 "
+                "subjects, or pass --data-root"
+            )
+        tables += map(ParquetTable, paths)
+    yield from from_tables(tables, Columns(), options)
+
+
+def _read_options(text: Any, place: str) -> list[str]:
+    """The list in `options`, which the files hold as Python's text of it."""
+    try:
+        options = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        options = None
+    if not isinstance(options, list):
+        raise DatasetError(f"{place}: expected options like \"['a', 'b']\", got {text!r:.200}")
+    return [str(option) for option in options]
