@@ -131,7 +131,7 @@ class Extra(Mapping[str, Any]):
 
 def _read_extra(table: Table, index: int, columns: Columns) -> dict[str, Any]:
     names = [name for name in table.names if name not in (columns.question, *table.pictures)]
-    fields: dict[str, Any] = plain(table.row(index, names))
+    fields: dict[str, Any] = plain(table.row(index, names)) if names else {}
     return fields | ({"prompt": columns.prompt} if columns.prompt else {})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from experiments.bench import end_to_end, memory, processes, published, second_run, sweep
+from experiments.bench import end_to_end, large_set, memory, processes, published, second_run, sweep
 from experiments.bench.common import Row, report
 
 app = typer.Typer(add_completion=False, help="Measure speed and memory, each as a ratio.")
@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
         lambda: published.measure("ViT-L-14-336"),
     ),
     "memory": ("Peak memory over samples", lambda: memory.measure(200, 2000)),
+    "large-set": ("Ten samples of 100,000", lambda: large_set.measure(100_000)),
     "processes": ("The same pictures from several processes", processes.measure),
 }
 

@@ -39,6 +39,14 @@ def test_columns_are_guessed_or_given(tmp_path, pictures):
     assert len(get_dataset("hf:me/mine::test")) == 2
 
 
+def test_a_set_may_have_nothing_but_pictures_and_questions(tmp_path, pictures):
+    write_repository(tmp_path / "me" / "mine", "test", [{"text": "What is it?"}] * 2, pictures)
+    samples = get_dataset("hf:me/mine")
+    assert [(s.key, s.question, dict(s.extra)) for s in samples] == [
+        ("0", "What is it?", {}), ("1", "What is it?", {}),
+    ]  # fmt: skip
+
+
 def test_what_cannot_be_guessed_is_listed(tmp_path, pictures):
     folder = write_repository(tmp_path / "me" / "mine", "test", [{"uid": "a"}] * 2, pictures)
     table = next(folder.glob("data/*"))
