@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from api_cli.relevance import Prepared
 from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.fit import grid_part
@@ -81,7 +82,8 @@ def _measure_one(way: str, architecture: str, weights: str) -> None:
             model.model.encode_text(model.tokenizer(["what is it?"]))
         else:
             part = grid_part("paper", size, model.grid)
-            model.relevance([(pixels[0], part)], ["what is it?"], [-2 % model.number_of_layers])
+            image = Prepared(pixels[0], part)
+            model.relevance([image], ["what is it?"], [model.number_of_layers - 2])
 
     rounds = 1 if way == "published" else 5
     if rounds > 1:

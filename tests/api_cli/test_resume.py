@@ -42,34 +42,34 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def many(make_dataset, photographs) -> Path:
-    """An image folder of 120 samples."""
+    """An image folder of 240 samples."""
     root = make_dataset(("square", "wide", "tall"))
     rows = read_json_lines(root / "metadata.jsonl")
-    rows = [rows[i % 3] | {"key": f"sample {i}"} for i in range(120)]
+    rows = [rows[i % 3] | {"key": f"sample {i}"} for i in range(240)]
     write_json_lines(root / "metadata.jsonl", rows)
     return root
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes_without_doing_anything_twice(how, many, apiprompt, tmp_path):
-    flags = (*FLAGS, "--data-root", many, "--batch-size", "4")
+    flags = (*FLAGS, "--data-root", many, "--batch-size", "1")
     process = start(tmp_path, *flags, "--output-folder", "killed")
     folder = tmp_path / "killed" / "APICLIP_imagefolder_demo_3" / "5_3_LANCZOS_0"
-    wait_for_rows(folder / "metadata.jsonl", 10)
+    wait_for_rows(folder / "metadata.jsonl", 5)
     process.send_signal(how)
     _, stderr = process.communicate(timeout=60)
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert "interrupted" in stderr
     first = read_json_lines(folder / "metadata.jsonl")
-    assert 10 <= len(first) < 120
+    assert 5 <= len(first) < 240
     for row in first:
         with Image.open(folder / row["file_name"]) as image:
             image.load()
     times = {row["file_name"]: (folder / row["file_name"]).stat().st_mtime_ns for row in first}
 
     resumed = apiprompt(*flags, "--output-folder", "killed")
-    assert f"{len(first)} of 120 samples are finished already" in resumed.stderr
+    assert f"{len(first)} of 240 samples are finished already" in resumed.stderr
     for name, mtime in times.items():
         assert (folder / name).stat().st_mtime_ns == mtime, f"{name} was made twice"
 
@@ -78,7 +78,7 @@ def test_a_killed_run_resumes_without_doing_anything_twice(how, many, apiprompt,
     for record in (killed, whole):
         record.pop("run.yaml")  # says when and where
         manifest = record.pop("metadata.jsonl").splitlines()
-        assert len(manifest) == len(set(manifest)) == 120
+        assert len(manifest) == len(set(manifest)) == 240
         record["rows"] = b"\n".join(sorted(manifest))
     assert killed == whole
 
@@ -154,7 +154,7 @@ def test_two_processes_on_one_folder_leave_one_row_a_key(many, tmp_path):
     assert [process.returncode for process in processes] == [0, 0]
     [folder] = folders
     rows = read_json_lines(tmp_path / folder / "metadata.jsonl")
-    assert sorted(row["index"] for row in rows) == list(range(120))
+    assert sorted(row["index"] for row in rows) == list(range(240))
     assert not list((tmp_path / folder).glob("*.tmp"))
 
 
