@@ -22,7 +22,7 @@ from api_cli.relevance import Prepared
 from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.fit import grid_part
-from experiments.bench.common import Row, peak_megabytes, write_random_weights
+from experiments.bench.common import Row, forget_peak, peak_megabytes, write_random_weights
 
 
 def measure(architecture: str) -> list[Row]:
@@ -72,6 +72,7 @@ def published_forward(visual: Any, pixels: torch.Tensor) -> torch.Tensor:
 def _measure_one(way: str, architecture: str, weights: str) -> None:
     """Print seconds of one image and the peak of memory beyond the loaded model."""
     model = ClipRelevance(ClipCheckpoint(architecture, weights))
+    forget_peak()
     before = peak_megabytes()
     size = model.model.visual.image_size
     pixels = torch.randn(1, 3, *size)
