@@ -102,7 +102,9 @@ def resize_mask(
         interpolate_method_name: a key of `FILTERS`.
         box: the part of the grid that the image covers, in cells.
     """
-    m8 = Image.fromarray(np.floor(255 * values).astype(np.uint8))
+    # a touch above the floor: a plateau at 1 lies on the edge between 254 and 255, and would fall
+    # to either side with the last bit of a batch's arithmetic
+    m8 = Image.fromarray(np.floor(255 * values + np.float32(1e-3)).astype(np.uint8))
     return m8.resize(size, FILTERS[interpolate_method_name], box=box)
 
 

@@ -129,7 +129,7 @@ class ClipRelevance:
         blocks = self._visual.transformer.resblocks
         with (
             _reading(blocks, layers) as seen,
-            fused_attention(),
+            fused_attention(self._device),
             autocast(self._device, self._precision),
         ):
             self._visual.forward_intermediates(
