@@ -33,11 +33,6 @@ class Sample:
     question: str
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def image_name(self) -> str:
-        """File name of the image, for messages; empty when it never was a file."""
-        return self.image.name if isinstance(self.image, Path) else ""
-
     def read_image(self) -> bytes:
         """The encoded picture. Raises OSError where it is missing or unreadable."""
         if isinstance(self.image, Path):
