@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from api_cli.api import clip_api
+from api_cli.api import clip_api, llava_api
 
-__all__ = ["clip_api"]
+__all__ = ["clip_api", "llava_api"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api_cli.config import DATA, ClipConfig
+from api_cli.config import DATA, ClipConfig, LlavaConfig
 from api_cli.console import Console
 from api_cli.errors import ApipromptError, UsageError
 from api_cli.flags import EITHER_SPELLING, flags_of
@@ -51,13 +51,26 @@ def clip(config: ClipConfig) -> None:
     Exit status: 0 done, 1 fatal, 2 wrong usage, 3 some samples failed (see
     errors.jsonl in the run folder), 130 interrupted.
     """
-    launch = Launch.read()
-    console = Console(quiet=config.quiet or not launch.is_first)
-    if config.dataset == "demo" and config.model == "demo":
-        console.say("demo: the small demo model on the demo set; real work wants --dataset NAME")
     from api_cli.run import run_clip
 
+    launch, console = _start(config)
     _finish(run_clip(config, console, launch), console, launch)
+
+
+@app.command(context_settings=EITHER_SPELLING)
+@flags_of(LlavaConfig)
+def llava(config: LlavaConfig) -> None:
+    """Mask a dataset's images by what LLaVA looks at while it answers their questions.
+
+    Without any flag: the demo model on the demo set. The model's own answers
+    are in metadata.jsonl, as auxiliary_answer.
+
+    Flags, variables, --config and exit status as of `apiprompt clip`.
+    """
+    from api_cli.run import run_llava
+
+    launch, console = _start(config)
+    _finish(run_llava(config, console, launch), console, launch)
 
 
 datasets = typer.Typer(
@@ -161,6 +174,14 @@ def main() -> None:
     except (DatasetError, OSError) as error:
         Console().error(str(error))
         sys.exit(ApipromptError.exit_status)
+
+
+def _start(config: ClipConfig | LlavaConfig) -> tuple[Launch, Console]:
+    launch = Launch.read()
+    console = Console(quiet=config.quiet or not launch.is_first)
+    if config.dataset == "demo" and config.model == "demo":
+        console.say("demo: the small demo model on the demo set; real work wants --dataset NAME")
+    return launch, console
 
 
 def _finish(outcome: Outcome, console: Console, launch: Launch) -> None:

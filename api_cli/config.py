@@ -18,6 +18,7 @@ import yaml
 from api_cli import parsers
 from api_cli.errors import UsageError
 from api_cli.parsers import Parse
+from api_cli.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 from datasets_manager import DatasetOptions
 
 ENVIRONMENT_PREFIX = "APIPROMPT_"
@@ -64,7 +65,7 @@ def option(
     return field(default=default, metadata={"option": Option(parse, help, metavar, shown, panel)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """What every command can be told. Fields with several values make every combination."""
 
@@ -138,28 +139,19 @@ class RunConfig:
         DATA, None, parsers.text, "NAME", "Column of the question.", "question"
     )
     key_column: str | None = option(DATA, None, parsers.text, "NAME", "Column of the key.", "key")
-    model_name: str | None = option(
-        MODEL,
+    query_column: str | None = option(
+        DATA,
         None,
         parsers.text,
         "NAME",
-        "open_clip architecture, hf-hub:OWNER/NAME, folder with open_clip_config.json, or demo.",
-        "demo on the demo set, else ViT-L-14-336",
+        "Column of what the auxiliary model is asked instead of the question.",
+        "imagefolder's hint, else the question",
     )
-    layer_index: tuple[int, ...] = option(
-        MODEL,
-        (-2,),
-        parsers.several(parsers.any_integer),
-        "L,...",
-        "Block that is read, from 0; negative counts from the end.",
-    )
-    batch_size: int | str = option(
-        MODEL,
-        8,
-        parsers.auto_or(parsers.integer(1)),
-        "N",
-        "Images a forward pass, or auto; halved where memory does not do.",
-    )
+    # these mean something else to each command
+    model_name: str | None
+    layer_index: tuple[int, ...] | None
+    batch_size: int | str
+    precision: str
     enhance_coe: tuple[float, ...] = option(
         MASK, (5,), parsers.several(parsers.number), "X,...", "Contrast of the mask."
     )
@@ -191,17 +183,10 @@ class RunConfig:
         "paper",
         parsers.one_of("paper", "squash", "pad"),
         "NAME",
-        "How a rectangle meets the model's square: paper (centre crop, as published), squash or "
-        "pad (both exact).",
+        "How a rectangle meets the model's square: paper (as published: clip sees the centre "
+        "alone, and masks are displaced), squash or pad (both exact).",
     )
     device: str = option(MODEL, "auto", parsers.text, "NAME", "auto, cpu, cuda, cuda:1, mps, ...")
-    precision: str = option(
-        MODEL,
-        "fp32",
-        parsers.one_of("fp32", "bf16", "fp16"),
-        "NAME",
-        "Of the model's forward pass: fp32, bf16 or fp16.",
-    )
     output_folder: Path = option(
         OUTPUT, Path("experiments"), parsers.path, "DIR", "Folder in which run folders are made."
     )
@@ -302,10 +287,43 @@ class RunConfig:
         return values | {"shard": "/".join(map(str, self.shard))}
 
 
-@dataclass(frozen=True)
+_layers = parsers.several(parsers.any_integer)
+_batch_size = parsers.auto_or(parsers.integer(1))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClipConfig(RunConfig):
     """Configuration of `apiprompt clip`."""
 
+    model_name: str | None = option(
+        MODEL,
+        None,
+        parsers.text,
+        "NAME",
+        "open_clip architecture, hf-hub:OWNER/NAME, folder with open_clip_config.json, or demo.",
+        "demo on the demo set, else ViT-L-14-336",
+    )
+    layer_index: tuple[int, ...] = option(
+        MODEL,
+        (-2,),
+        _layers,
+        "L,...",
+        "Block of the image tower that is read, from 0; negative counts from the end.",
+    )
+    batch_size: int | str = option(
+        MODEL,
+        8,
+        _batch_size,
+        "N",
+        "Images a forward pass, or auto; halved where memory does not do.",
+    )
+    precision: str = option(
+        MODEL,
+        "fp32",
+        parsers.one_of("fp32", "bf16", "fp16"),
+        "NAME",
+        "Of the model's forward pass: fp32, bf16 or fp16.",
+    )
     pretrained: str | None = option(
         MODEL,
         None,
@@ -321,6 +339,80 @@ class ClipConfig(RunConfig):
         if self.model_name is not None:
             return self.model_name
         return "demo" if self.dataset == "demo" else "ViT-L-14-336"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlavaConfig(RunConfig):
+    """Configuration of `apiprompt llava`."""
+
+    model_name: str | None = option(
+        MODEL,
+        None,
+        parsers.text,
+        "NAME",
+        "7b or 13b (LLaVA-1.5), a hub id (OWNER/NAME), a folder in transformers' format, or demo.",
+        "demo on the demo set, else 13b",
+    )
+    layer_index: tuple[int, ...] | None = option(
+        MODEL,
+        None,
+        _layers,
+        "L,...",
+        "Layer of the language model that is read, from 0; negative counts from the end.",
+        "20 for 7b and 13b, else a model's own best",
+    )
+    batch_size: int | str = option(
+        MODEL,
+        1,
+        _batch_size,
+        "N",
+        "Questions that are answered together, or auto; halved where memory does not do.",
+    )
+    precision: str = option(
+        MODEL,
+        "auto",
+        parsers.one_of("auto", "fp32", "bf16", "fp16"),
+        "NAME",
+        "Of weights and forward pass: fp32, bf16, fp16, or auto for that of the stored weights.",
+    )
+    load_in: str | None = option(
+        MODEL,
+        None,
+        parsers.one_of("8bit", "4bit"),
+        "8bit|4bit",
+        "Quantise the weights with bitsandbytes (an extra: apiprompt\\[bitsandbytes]).",
+        "",
+    )
+    max_new_tokens: int = option(
+        MODEL,
+        MAX_NEW_TOKENS,
+        parsers.integer(1),
+        "N",
+        "Length of the model's answer at most; each of its tokens takes a look at the image.",
+    )
+    prompt_template: str = option(
+        MODEL,
+        PROMPT_TEMPLATE,
+        parsers.prompt_template,
+        "TEXT",
+        "What the model is given, with <image> and {question} in it; \\n is a new line.",
+        "Vicuna's, with its system sentence",
+    )
+    highlight: str | None = option(
+        MODEL,
+        None,
+        parsers.text,
+        "TEXT",
+        "Count only the looks that produced this part of the answer; all where it is not in it.",
+        "",
+    )
+
+    @property
+    def model(self) -> str:
+        """The model's name, the default filled in."""
+        if self.model_name is not None:
+            return self.model_name
+        return "demo" if self.dataset == "demo" else "13b"
 
 
 def find_config(name: str) -> Path:

@@ -30,3 +30,9 @@ class Interrupted(ApipromptError):
 
     def __init__(self) -> None:
         super().__init__("interrupted; what is finished stays, and the same command does the rest")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what another library says, or its error's name where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

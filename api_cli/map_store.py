@@ -1,9 +1,10 @@
 """Relevance maps that are kept, so that a run with other mask parameters needs no model.
 
-A store is a folder of safetensors shards for one model, fit and precision. A shard holds, for
-each shape h x w of maps, three tensors over its n entries: `maps.{h}x{w}` (n, M, h, w) float32,
-`keys.{h}x{w}` (n, 16) uint8 and `sums.{h}x{w}` (n,) uint32, the CRC-32 of key and map. A key is a
-digest of image content, question and layer. Shards appear whole or not at all; `_FAN` small ones
+A store is a folder of safetensors shards for one model and its settings. A shard holds, for each
+shape h x w of maps, four tensors over its n entries: `maps.{h}x{w}` (n, M, h, w) float32,
+`facts.{h}x{w}` (n, longest) uint8, JSON filled up with zeros, `keys.{h}x{w}` (n, 16) uint8 and
+`sums.{h}x{w}` (n,) uint32, the CRC-32 of key, map and facts. A key is a digest of image content,
+question and layer. Shards appear whole or not at all; `_FAN` small ones
 are merged into a larger one, and so on, so a million images take some hundreds of files.
 """
 
@@ -26,9 +27,10 @@ from safetensors.numpy import save
 
 from api_cli.ledger import remove_leftovers, write_whole
 from api_cli.masking import Array
+from api_cli.relevance import Relevance
 
 FOLDER = ".maps"
-_FORMAT = "apiprompt maps 1"
+_FORMAT = "apiprompt maps 2"
 _FAN = 32
 _LARGEST = 8192  # entries; a shard of so many is merged no further
 
@@ -39,8 +41,16 @@ class _Place(NamedTuple):
     row: int
 
 
+class _Entry(NamedTuple):
+    map: Array  # (M, h, w) float32
+    facts: bytes  # JSON; empty for none
+
+    def checksum(self, key: bytes) -> int:
+        return zlib.crc32(self.facts, zlib.crc32(self.map.tobytes(), zlib.crc32(key)))
+
+
 class MapStore:
-    """The maps of one model, fit and precision.
+    """The maps, and what else it found out, of one model under one set of settings.
 
     Args:
         folder: of the store; made by the first maps kept.
@@ -62,21 +72,25 @@ class MapStore:
     def __len__(self) -> int:
         return len(self._places)
 
-    def get(self, image_sha256: str, question: str, layers: Sequence[int]) -> Array | None:
-        """Maps (len(layers), M, h, w) float32, or None where one is missing or damaged."""
+    def get(self, image_sha256: str, question: str, layers: Sequence[int]) -> Relevance | None:
+        """What was found out in these layers, or None where one is missing or damaged."""
         found = []
         for layer in layers:
-            map_ = self._read(_key(image_sha256, question, layer))
-            if map_ is None:
+            entry = self._read(_key(image_sha256, question, layer))
+            if entry is None:
                 return None
-            found.append(map_)
-        return np.stack(found)
+            found.append(entry)
+        facts = json.loads(found[0].facts) if found[0].facts else {}
+        return Relevance(np.stack([entry.map for entry in found]), facts)
 
-    def put(self, entries: Iterable[tuple[str, str, Sequence[int], Array]]) -> None:
-        """Keep maps: image digest, question, layers and maps (len(layers), M, h, w) each."""
+    def put(self, entries: Iterable[tuple[str, str, Sequence[int], Relevance]]) -> None:
+        """Keep what was found out: image digest, question, and maps of these layers each."""
         new = {
-            _key(image_sha256, question, layer): np.ascontiguousarray(map_, dtype=np.float32)
-            for image_sha256, question, layers, maps in entries
+            _key(image_sha256, question, layer): _Entry(
+                np.ascontiguousarray(map_, dtype=np.float32),
+                json.dumps(dict(facts)).encode() if facts else b"",
+            )
+            for image_sha256, question, layers, (maps, facts) in entries
             for layer, map_ in zip(layers, maps, strict=True)
         }
         if not new:
@@ -86,16 +100,18 @@ class MapStore:
         with FileLock(self._folder / ".lock"):
             self._merge()
 
-    def _write(self, entries: Mapping[bytes, Array]) -> None:
+    def _write(self, entries: Mapping[bytes, _Entry]) -> None:
         groups: defaultdict[str, list[bytes]] = defaultdict(list)
-        for key, map_ in entries.items():
+        for key, (map_, _) in entries.items():
             groups[f"{map_.shape[-2]}x{map_.shape[-1]}"].append(key)
         tensors: dict[str, Any] = {}
         for shape, keys in groups.items():
-            maps = [entries[key] for key in keys]
-            tensors[f"maps.{shape}"] = np.stack(maps)
+            longest = max(len(entries[key].facts) for key in keys)
+            facts = b"".join(entries[key].facts.ljust(longest, b"\0") for key in keys)
+            tensors[f"maps.{shape}"] = np.stack([entries[key].map for key in keys])
+            tensors[f"facts.{shape}"] = np.frombuffer(facts, np.uint8).reshape(len(keys), longest)
             tensors[f"keys.{shape}"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
-            sums = [_checksum(key, map_) for key, map_ in zip(keys, maps, strict=True)]
+            sums = [entries[key].checksum(key) for key in keys]
             tensors[f"sums.{shape}"] = np.array(sums, np.uint32)
         shard = self._folder / f"maps-{len(entries):06d}-{uuid.uuid4().hex[:12]}.safetensors"
         write_whole(shard, save(tensors, metadata=self._header))
@@ -123,20 +139,23 @@ class MapStore:
             shard.rename(shard.with_suffix(".damaged"))
             self.damaged.append(shard)
 
-    def _read(self, key: bytes, *, again: bool = True) -> Array | None:
+    def _read(self, key: bytes, *, again: bool = True) -> _Entry | None:
         place = self._places.get(key)
         if place is None:
             return None
         try:
             with safe_open(place.shard, "numpy") as file:
-                map_: Array = file.get_slice(f"maps.{place.shape}")[place.row]
+                entry = _Entry(
+                    file.get_slice(f"maps.{place.shape}")[place.row],
+                    _unfilled(file.get_slice(f"facts.{place.shape}")[place.row]),
+                )
                 checksum = int(file.get_slice(f"sums.{place.shape}")[place.row])
         except FileNotFoundError:  # merged meanwhile, perhaps by another process
             self._index_all()
             return self._read(key, again=False) if again else None
         except (SafetensorError, OSError, IndexError):
             return None
-        return map_ if checksum == _checksum(key, map_) else None
+        return entry if checksum == entry.checksum(key) else None
 
     def _merge(self) -> None:
         """Merge shards of similar size once there are `_FAN` of them; called under the lock."""
@@ -148,7 +167,7 @@ class MapStore:
         for shards in levels.values():
             if len(shards) < _FAN:
                 continue
-            merged: dict[bytes, Array] = {}
+            merged: dict[bytes, _Entry] = {}
             for shard in shards:
                 merged |= _load(shard)
             self._write(merged)
@@ -185,23 +204,25 @@ def _key(image_sha256: str, question: str, layer: int) -> bytes:
     return hashlib.sha256(content).digest()[:16]
 
 
-def _checksum(key: bytes, map_: Array) -> int:
-    return zlib.crc32(map_.tobytes(), zlib.crc32(key))
+def _unfilled(facts: Any) -> bytes:
+    """JSON without the zeros that fill it up."""
+    return bytes(facts.tobytes()).rstrip(b"\0")
 
 
-def _load(shard: Path) -> dict[bytes, Array]:
+def _load(shard: Path) -> dict[bytes, _Entry]:
     """A shard's whole entries."""
-    entries: dict[bytes, Array] = {}
+    entries: dict[bytes, _Entry] = {}
     try:
         with safe_open(shard, "numpy") as file:
             shapes = [name.partition(".")[2] for name in file.keys() if name.startswith("maps.")]  # noqa: SIM118
             for shape in shapes:
-                keys, maps, sums = (
-                    file.get_tensor(f"{kind}.{shape}") for kind in ("keys", "maps", "sums")
+                tensors = (
+                    file.get_tensor(f"{kind}.{shape}") for kind in ("keys", "maps", "facts", "sums")
                 )
-                for key, map_, checksum in zip(keys, maps, sums, strict=True):
-                    if int(checksum) == _checksum(key.tobytes(), map_):
-                        entries[key.tobytes()] = map_
+                for key, map_, facts, checksum in zip(*tensors, strict=True):
+                    entry = _Entry(map_, _unfilled(facts))
+                    if int(checksum) == entry.checksum(key.tobytes()):
+                        entries[key.tobytes()] = entry
     except (SafetensorError, OSError, ValueError):
         pass  # not readable: what it held is made again when needed
     return entries

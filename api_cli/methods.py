@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from api_cli.masking import Array, Mask, clip_mask
+from api_cli.masking import Array, Mask, clip_mask, llava_mask
 
 
 class Method(NamedTuple):
@@ -25,3 +25,4 @@ class Method(NamedTuple):
 
 
 CLIP = Method("clip", "APICLIP", clip_mask, (("cls_map", 1), ("patch_map", -1)))
+LLAVA = Method("llava", "APILLaVA", llava_mask, (("attention_map", 1),))

@@ -8,6 +8,7 @@ changed.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,35 +25,43 @@ class ModelCard(NamedTuple):
         weights: digest of its weights file.
         number_of_layers: layers that can be read.
         grid: rows and columns of the patch grid.
+        default_layer: read where nobody says otherwise; negative counts from the end.
+        precision: of the forward pass where nobody says otherwise.
     """
 
     short_name: str
     weights: str
     number_of_layers: int
     grid: tuple[int, int]
+    default_layer: int
+    precision: str
 
 
-def recall(folder: Path, model_name: str, pretrained: str | None) -> ModelCard | None:
-    """The card of a model seen before, if its weights file is as it was then."""
-    entry = _read(folder).get(_name(model_name, pretrained))
+def recall(folder: Path, words: Sequence[str]) -> ModelCard | None:
+    """The card of a model seen before, if its weights' files are as they were then.
+
+    Args:
+        folder: of the kept maps.
+        words: what the model was asked for with: method, name, and the like.
+    """
+    entry = _read(folder).get(_name(words))
     try:
-        if entry is None or entry["file"] != _stamp(Path(entry["file"][0])):
+        if entry is None or not all(file == _stamp(Path(file[0])) for file in entry["files"]):
             return None
-        rows, columns = entry["grid"]
-        return ModelCard(
-            entry["short_name"], entry["weights"], entry["number_of_layers"], (rows, columns)
-        )
+        card = ModelCard(**{name: entry[name] for name in ModelCard._fields})
+        rows, columns = card.grid
+        return card._replace(grid=(rows, columns))
     except (OSError, KeyError, TypeError, ValueError, IndexError):
         return None
 
 
 def remember(
-    folder: Path, model_name: str, pretrained: str | None, card: ModelCard, weights_file: Path
+    folder: Path, words: Sequence[str], card: ModelCard, weights_files: Sequence[Path]
 ) -> None:
     """Keep a model's card."""
     folder.mkdir(parents=True, exist_ok=True)
-    entry = card._asdict() | {"file": _stamp(weights_file)}
-    cards = _read(folder) | {_name(model_name, pretrained): entry}
+    entry = card._asdict() | {"files": [_stamp(file) for file in weights_files]}
+    cards = _read(folder) | {_name(words): entry}
     write_whole(folder / _CARDS, json.dumps(cards, indent=2).encode())
 
 
@@ -64,9 +73,8 @@ def _read(folder: Path) -> dict[str, Any]:
     return cards if isinstance(cards, dict) else {}
 
 
-def _name(model_name: str, pretrained: str | None) -> str:
-    """The model's name, paths made absolute, since the next run may start elsewhere."""
-    words = [model_name] if pretrained is None else [model_name, pretrained]
+def _name(words: Sequence[str]) -> str:
+    """The words as one, paths made absolute, since the next run may start elsewhere."""
     return " ".join(str(Path(word).resolve()) if Path(word).exists() else word for word in words)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from api_cli.prompt import check_template
 from datasets_manager import DatasetError, canonical_name
 
 Parse = Callable[[Any], Any]
@@ -153,6 +154,11 @@ def dataset(raw: Any) -> str:
         return canonical_name(text(raw))
     except DatasetError as error:
         raise ValueError(str(error)) from None
+
+
+def prompt_template(raw: Any) -> str:
+    """A prompt with `<image>` and `{question}` in it; a written-out backslash n is a new line."""
+    return check_template(text(raw).replace("\\n", "\n"))
 
 
 def path(raw: Any) -> Path:

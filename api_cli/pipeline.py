@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -27,12 +27,15 @@ from api_cli.heatmap import overlay
 from api_cli.map_store import MapStore
 from api_cli.masking import Array, Box, MaskSettings, apply_mask
 from api_cli.methods import Method
-from api_cli.relevance import Prepared, RelevanceModel
+from api_cli.relevance import Prepared, Relevance, RelevanceModel
 from api_cli.relevance.fit import GridPart
 from api_cli.run_folder import FORMATS, RunFolder
 from datasets_manager import Sample
 
-_MANIFEST_FIELDS = ("file_name", "image", "key", "index", "question", "image_sha256", "flat")
+_MANIFEST_FIELDS = {
+    *("file_name", "image", "key", "index", "question", "query", "image_sha256", "flat"),
+    *("auxiliary_answer", "auxiliary_tokens", "highlighted"),
+}
 MAPS_SUFFIX = ".npy"
 _FIRST_AUTO_BATCH_SIZE = 8  # until the model is there and says what it would like
 
@@ -127,11 +130,12 @@ class Belt:
             OSError: where results cannot be written.
         """
         with ThreadPoolExecutor(self._num_workers, thread_name_prefix="belt") as pool:
-            writing: deque[tuple[_Loaded, Future[list[_Written]]]] = deque()
+            writing: deque[tuple[_Loaded, Relevance, Future[list[_Written]]]] = deque()
             try:
                 for batch in self._batches(self._read_ahead(pool, iter(jobs))):
-                    for loaded, maps in self._relevance(batch):
-                        writing.append((loaded, pool.submit(self._render, loaded, maps)))
+                    for loaded, found in self._relevance(batch):
+                        future = pool.submit(self._render, loaded, found.maps)
+                        writing.append((loaded, found, future))
                     while len(writing) > self._batch_size + self._num_workers:
                         self._finish(*writing.popleft())
                 while writing:
@@ -186,20 +190,20 @@ class Belt:
 
     def _read(self, job: Job) -> _Loaded:
         sample = job.sample
-        if not sample.question.strip():
+        if not sample.query.strip():
             raise ValueError("the question is empty")
         content = sample.read_image()
         digest = hashlib.sha256(content).hexdigest()
         image = decode(content)
         box = self._locate(image.size).box
         if self._store is not None:
-            kept = self._store.get(digest, sample.question, _layers(job.variants))
+            kept = self._store.get(digest, sample.query, _layers(job.variants))
             if kept is not None:
                 return _Loaded(job, image, digest, box, None, kept)
         return _Loaded(job, image, digest, box, self._model().prepare(image), None)
 
-    def _relevance(self, batch: Sequence[_Loaded]) -> Iterator[tuple[_Loaded, Array]]:
-        """Each sample's maps of its layers, (L, M, h, w): kept ones, or computed and kept."""
+    def _relevance(self, batch: Sequence[_Loaded]) -> Iterator[tuple[_Loaded, Relevance]]:
+        """What the model found out about each sample in its layers: kept, or computed and kept."""
         if batch[0].kept is not None:  # a batch of its own
             yield batch[0], batch[0].kept
             return
@@ -209,25 +213,25 @@ class Belt:
         self.report.seconds_model += time.perf_counter() - start
         if self._store is not None:
             self._store.put(
-                (loaded.sha256, loaded.job.sample.question, layers, maps)
-                for loaded, maps in computed
-                if np.isfinite(maps).all()
+                (loaded.sha256, loaded.job.sample.query, layers, found)
+                for loaded, found in computed
+                if np.isfinite(found.maps).all()
             )
-        for loaded, maps in computed:
+        for loaded, found in computed:
             wanted = [layers.index(layer) for layer in _layers(loaded.job.variants)]
-            yield loaded, maps[wanted]
+            yield loaded, found._replace(maps=found.maps[wanted])
 
     def _compute(
         self, batch: Sequence[_Loaded], layers: Sequence[int]
-    ) -> list[tuple[_Loaded, Array]]:
-        """Maps of a batch; where that fails, of its halves, down to the sample that is to blame."""
+    ) -> list[tuple[_Loaded, Relevance]]:
+        """The model's work on a batch; where it fails, on halves, down to the sample to blame."""
         try:
-            maps = self._model().relevance(
+            found = self._model().relevance(
                 [loaded.prepared for loaded in batch if loaded.prepared is not None],
-                [loaded.job.sample.question for loaded in batch],
+                [loaded.job.sample.query for loaded in batch],
                 layers,
             )
-            return list(zip(batch, maps, strict=True))
+            return list(zip(batch, found, strict=True))
         except Exception as error:  # whatever a model raises ends the sample, not the run
             if _is_out_of_memory(error):
                 if len(batch) == 1:
@@ -269,7 +273,7 @@ class Belt:
         np.save(buffer, map_)
         folder.save_beside(key, MAPS_SUFFIX, buffer.getvalue())
 
-    def _finish(self, loaded: _Loaded, future: Future[list[_Written]]) -> None:
+    def _finish(self, loaded: _Loaded, found: Relevance, future: Future[list[_Written]]) -> None:
         """Enter a sample into the manifests, once its pictures are written."""
         start = time.perf_counter()
         error = future.exception()
@@ -280,7 +284,7 @@ class Belt:
             self._fail(loaded.job, "render", error)
             return
         for folder, file_name, flat in future.result():
-            folder.add(_row(loaded, file_name, flat))
+            folder.add(_row(loaded, found.facts, file_name, flat))
             self.report.flat += flat
         self.report.finished += 1
         self._progress(self.report)
@@ -305,7 +309,7 @@ class _Loaded(NamedTuple):
     sha256: str
     box: Box
     prepared: Prepared | None  # where maps must be computed
-    kept: Array | None  # else the maps, (L, M, h, w)
+    kept: Relevance | None  # else what was kept
 
 
 class _Written(NamedTuple):
@@ -352,7 +356,7 @@ def _layers(variants: Iterable[Variant]) -> list[int]:
     return sorted({variant.layer for variant in variants})
 
 
-def _row(loaded: _Loaded, file_name: str, flat: bool) -> dict[str, Any]:
+def _row(loaded: _Loaded, facts: Mapping[str, Any], file_name: str, flat: bool) -> dict[str, Any]:
     """The manifest's row; what the dataset knows keeps its name where that is free."""
     sample = loaded.job.sample
     extra = {
@@ -364,6 +368,8 @@ def _row(loaded: _Loaded, file_name: str, flat: bool) -> dict[str, Any]:
         "key": sample.key,
         "index": sample.index,
         "question": sample.question,
+        **({} if sample.hint is None else {"query": sample.query}),
+        **facts,
         **extra,
         "image_sha256": loaded.sha256,
         "flat": flat,

@@ -11,14 +11,14 @@ from hashlib import sha256
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from api_cli.config import RunConfig
 from api_cli.console import Console
 from api_cli.errors import RunFolderError, UsageError
 from api_cli.masking import MaskSettings
 from api_cli.pipeline import MAPS_SUFFIX, Job, Variant, default_num_workers
-from api_cli.run_folder import RunFolder, digest_text
+from api_cli.run_folder import RunFolder, digest_question
 from datasets_manager import Dataset, Sample
 
 
@@ -30,8 +30,27 @@ class Setting(NamedTuple):
     path: Path
 
 
-def resolve_layers(layer_index: Sequence[int], number_of_layers: int) -> list[int]:
-    """Layers counted from 0, each once. Raises UsageError for one the model does not have."""
+class Layered(Protocol):
+    """What is known of a model's layers."""
+
+    @property
+    def number_of_layers(self) -> int:
+        """Layers that can be read."""
+        ...
+
+    @property
+    def default_layer(self) -> int:
+        """Read where nobody says otherwise; negative counts from the end."""
+        ...
+
+
+def resolve_layers(layer_index: Sequence[int] | None, model: Layered) -> list[int]:
+    """Layers counted from 0, each once; the model's default one for None.
+
+    Raises UsageError for one the model does not have.
+    """
+    number_of_layers = model.number_of_layers
+    layer_index = (model.default_layer,) if layer_index is None else layer_index
     for index in layer_index:
         if not -number_of_layers <= index < number_of_layers:
             raise UsageError(
@@ -115,7 +134,7 @@ def pending(
         RunFolderError: where a folder holds a sample of other content: not in the dataset, under
             another question, or made from another picture.
     """
-    questions = {sample.key: digest_text(sample.question) for sample in dataset}
+    questions = {s.key: digest_question(s.question, s.hint) for s in dataset}
     for variant in variants:
         for key in variant.folder:
             source = variant.folder.source(key)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from api_cli import model_card
-from api_cli.config import ClipConfig
+from api_cli.config import ClipConfig, LlavaConfig, RunConfig
 from api_cli.console import Console
 from api_cli.errors import UsageError
 from api_cli.launch import Launch
 from api_cli.map_store import FOLDER, MapStore
-from api_cli.methods import CLIP, Method
+from api_cli.methods import CLIP, LLAVA, Method
 from api_cli.model_card import ModelCard
 from api_cli.pipeline import Belt, Report, default_num_workers
 from api_cli.plan import list_settings, open_folders, pending, resolve_layers
-from api_cli.relevance import RelevanceModel
+from api_cli.relevance import Checkpoint, RelevanceModel
 from api_cli.relevance.fit import grid_part
-from api_cli.run_folder import finished_keys, safe_name
+from api_cli.run_folder import digest_text, finished_keys, safe_name
 from datasets_manager import get_dataset
+
+if TYPE_CHECKING:
+    from api_cli.relevance.clip_checkpoint import ClipCheckpoint
+    from api_cli.relevance.llava_checkpoint import LlavaCheckpoint
 
 
 class Outcome(NamedTuple):
@@ -35,6 +40,24 @@ class Outcome(NamedTuple):
     report: Report | None
 
 
+class Auxiliary(NamedTuple):
+    """The model that a command was told to use, not yet looked for.
+
+    Attributes:
+        method: what is made of its maps.
+        words: what it was asked for with, for `model_card`.
+        find: finds it, without loading it.
+        load: loads it, to run in a precision.
+        asked: what else determines its maps: prompt, length of the answer, ...
+    """
+
+    method: Method
+    words: tuple[str, ...]
+    find: Callable[[], Checkpoint]
+    load: Callable[[str], RelevanceModel]
+    asked: Mapping[str, Any]
+
+
 def run_clip(config: ClipConfig, console: Console, launch: Launch) -> Outcome:
     """Do what `apiprompt clip` was asked to.
 
@@ -42,56 +65,94 @@ def run_clip(config: ClipConfig, console: Console, launch: Launch) -> Outcome:
         ApipromptError, DatasetError, OSError: with a message for the user.
     """
 
-    def load() -> RelevanceModel:
-        from api_cli.relevance.checkpoint import ClipCheckpoint
+    def find() -> ClipCheckpoint:
+        from api_cli.relevance.clip_checkpoint import ClipCheckpoint
+
+        return ClipCheckpoint(config.model, config.pretrained)
+
+    def load(precision: str) -> RelevanceModel:
         from api_cli.relevance.clip import ClipRelevance
         from api_cli.relevance.device import pick_device
 
         device = pick_device(config.device, launch.local_rank)
         console.say(f"loading {config.model} on {device}")
-        checkpoint = ClipCheckpoint(config.model, config.pretrained)
-        return ClipRelevance(
-            checkpoint, fit=config.fit, device=str(device), precision=config.precision
+        return ClipRelevance(find(), fit=config.fit, device=str(device), precision=precision)
+
+    words = (CLIP.name, config.model, *([config.pretrained] if config.pretrained else []))
+    return _run(config, Auxiliary(CLIP, words, find, load, {}), console, launch)
+
+
+def run_llava(config: LlavaConfig, console: Console, launch: Launch) -> Outcome:
+    """Do what `apiprompt llava` was asked to.
+
+    Raises:
+        ApipromptError, DatasetError, OSError: with a message for the user.
+    """
+
+    def find() -> LlavaCheckpoint:
+        from api_cli.relevance.llava_checkpoint import LlavaCheckpoint, require_bitsandbytes
+
+        if config.load_in is not None:
+            require_bitsandbytes(config.load_in)
+        return LlavaCheckpoint(config.model)
+
+    def load(precision: str) -> RelevanceModel:
+        from api_cli.relevance.device import pick_device
+        from api_cli.relevance.llava import LlavaRelevance
+
+        device = str(pick_device(config.device, launch.local_rank))
+        console.say(f"loading {config.model} on {device} in {precision}")
+        may_spread = config.device == "auto" and launch.world_size == 1
+        return LlavaRelevance(
+            find(),
+            fit=config.fit,
+            device="auto" if may_spread else device,
+            precision=precision,
+            load_in=config.load_in,
+            max_new_tokens=config.max_new_tokens,
+            prompt_template=config.prompt_template,
+            highlight=config.highlight,
         )
 
-    return _run(config, CLIP, partial(_clip_card, config), load, console, launch)
+    asked = {
+        name: getattr(config, name)
+        for name in ("max_new_tokens", "prompt_template", "highlight", "load_in")
+    }
+    words = (LLAVA.name, config.model)
+    return _run(config, Auxiliary(LLAVA, words, find, load, asked), console, launch)
 
 
-def _clip_card(config: ClipConfig) -> ModelCard:
-    """The card of the CLIP asked for: remembered, or read off the checkpoint."""
+def _find_card(config: RunConfig, auxiliary: Auxiliary) -> ModelCard:
+    """The card of the model asked for: remembered, or read off its checkpoint."""
     folder = config.output_folder / FOLDER
     if config.map_store:
-        card = model_card.recall(folder, config.model, config.pretrained)
+        card = model_card.recall(folder, auxiliary.words)
         if card is not None:
             return card
-    from api_cli.relevance.checkpoint import ClipCheckpoint
-
-    checkpoint = ClipCheckpoint(config.model, config.pretrained)
-    card = ModelCard(checkpoint.short_name, "", checkpoint.number_of_layers, checkpoint.grid)
-    resolve_layers(config.layer_index, card.number_of_layers)  # before any download
+    checkpoint = auxiliary.find()
+    card = ModelCard(
+        checkpoint.short_name,
+        "",
+        checkpoint.number_of_layers,
+        checkpoint.grid,
+        checkpoint.default_layer,
+        checkpoint.precision,
+    )
+    resolve_layers(config.layer_index, card)  # before any download
     if config.dry_run:
         return card
     card = card._replace(weights=checkpoint.identity)
     if config.map_store:
-        model_card.remember(folder, config.model, config.pretrained, card, checkpoint.weights_file)
+        model_card.remember(folder, auxiliary.words, card, checkpoint.weights_files)
     return card
 
 
-def _run(
-    config: ClipConfig,
-    method: Method,
-    find: Callable[[], ModelCard],
-    load: Callable[[], RelevanceModel],
-    console: Console,
-    launch: Launch,
-) -> Outcome:
+def _run(config: RunConfig, auxiliary: Auxiliary, console: Console, launch: Launch) -> Outcome:
     """The same for every method.
 
     Args:
         config: what was asked for.
-        method: of METHOD.md.
-        find: what must be known of the model before it is loaded.
-        load: loads it, where maps must be computed.
+        auxiliary: the model.
         console: for messages.
         launch: this process among several.
     """
@@ -110,10 +171,10 @@ def _run(
     if not selected:
         console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
     samples = launch.share(selected, config.shard)
-    card = find()
-    layers = resolve_layers(config.layer_index, card.number_of_layers)
+    method = auxiliary.method
+    card = _find_card(config, auxiliary)
     name = f"{method.folder_prefix}_{safe_name(dataset.name)}_{card.short_name}"
-    settings = list_settings(config, name, layers)
+    settings = list_settings(config, name, resolve_layers(config.layer_index, card))
     if config.dry_run:
         for setting in settings:
             done = finished_keys(setting.path)
@@ -121,14 +182,16 @@ def _run(
             console.say(f"{setting.path}: {left} of {len(samples)} samples to do")
         return Outcome([], None)
 
+    precision = card.precision if config.precision == "auto" else config.precision
     identity = {
         "method": method.name,
         "model_name": card.short_name,
         "weights": card.weights,
         "fit": config.fit,
-        "precision": config.precision,
+        "precision": precision,
     }
-    variants = open_folders(config, settings, {"dataset": dataset.name, **identity})
+    determining = {"dataset": dataset.name, **identity, **auxiliary.asked}
+    variants = open_folders(config, settings, determining)
     jobs = pending(dataset, samples, variants, console, save_maps=config.save_maps)
     folders = [setting.path for setting in settings]
     if not jobs:
@@ -137,14 +200,16 @@ def _run(
 
     store = None
     if config.map_store:
-        folder = config.output_folder / FOLDER / safe_name("_".join(identity.values()))
-        store = MapStore(folder, identity)
+        asked = json.dumps(auxiliary.asked, sort_keys=True) if auxiliary.asked else ""
+        words = [*identity.values(), *([digest_text(asked)] if asked else [])]
+        folder = config.output_folder / FOLDER / safe_name("_".join(words))
+        store = MapStore(folder, {**identity, **auxiliary.asked})
         for shard in store.damaged:
             console.warn(f"{shard} is damaged or another model's: set aside, and made again")
     with console.progress(len(jobs)) as advance:
         belt = Belt(
             method,
-            load,
+            partial(auxiliary.load, precision),
             partial(grid_part, config.fit, grid=card.grid),
             store=store,
             save_maps=config.save_maps,

@@ -53,7 +53,7 @@ class Source(NamedTuple):
     """What a masked image was made from.
 
     Attributes:
-        question: SHA-256 of the question's text, 16 hex digits.
+        question: SHA-256 of the question, and of what the model was asked, 16 hex digits.
         image: SHA-256 of the encoded picture, 64 hex digits.
     """
 
@@ -188,5 +188,11 @@ def digest_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def digest_question(question: str, query: str | None) -> str:
+    """`digest_text` of a question, and of what the model was asked instead where it was."""
+    return digest_text(question if query is None else f"{question}\n{query}")
+
+
 def _source(row: Row) -> Source:
-    return Source(digest_text(str(row.get("question"))), str(row.get("image_sha256")))
+    question = digest_question(str(row.get("question")), row.get("query"))
+    return Source(question, str(row.get("image_sha256")))

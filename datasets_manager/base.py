@@ -22,9 +22,10 @@ class Sample:
         index: position within its dataset, from 0.
         image: the encoded picture: a file's path, the file's bytes, or a function that reads
             them. It is read when needed, so that a broken one costs one sample and not the run.
-        question: what the auxiliary model is asked about the image.
+        question: asked about the image.
         extra: everything else the dataset knows of the sample (answer, category, box, ...),
             JSON-serialisable; it is handed on to the manifest untouched.
+        hint: what the auxiliary model is asked instead of the question, if anything.
     """
 
     key: str
@@ -32,6 +33,12 @@ class Sample:
     image: Path | bytes | Callable[[], bytes]
     question: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+    hint: str | None = None
+
+    @property
+    def query(self) -> str:
+        """What the auxiliary model is asked: the hint, where there is one, else the question."""
+        return self.question if self.hint is None else self.hint
 
     def read_image(self) -> bytes:
         """The encoded picture. Raises OSError where it is missing or unreadable."""

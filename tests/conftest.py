@@ -16,6 +16,17 @@ import skimage
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers.trainers import BpeTrainer
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
 
 # tests run one a core: more threads would only wait for each other
 torch.set_num_threads(1)
@@ -115,6 +126,88 @@ def write_clip(folder: Path, quick_gelu: bool = False, **vision: Any) -> None:
     save_file(weights, folder / "open_clip_model.safetensors")
     description = json.dumps({"model_cfg": config, "preprocess_cfg": {}})
     (folder / "open_clip_config.json").write_text(description)
+
+
+@pytest.fixture(scope="session")
+def llava_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """LLaVAs in transformers' format with random weights: two grids, one with grouped heads."""
+    made: dict[str, Path] = {}
+    shapes: dict[str, dict[str, Any]] = {
+        "six-by-six": {"image_size": 84, "patch_size": 14, "layers": 4, "heads": 4, "groups": 4},
+        "grouped": {"image_size": 80, "patch_size": 8, "layers": 3, "heads": 6, "groups": 2},
+    }
+
+    def make(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("llava") / name
+            write_llava(made[name], **shapes[name])
+        return made[name]
+
+    return make
+
+
+def write_llava(
+    folder: Path,
+    *,
+    image_size: int = 28,
+    patch_size: int = 14,
+    layers: int = 2,
+    heads: int = 2,
+    groups: int = 2,
+    context: int = 512,
+    additional_image_tokens: int = 1,
+) -> None:
+    """Write a small LLaVA with random weights as a transformers folder."""
+    vocabulary = Tokenizer(models.BPE())
+    vocabulary.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    vocabulary.decoder = decoders.ByteLevel()
+    special = ["<pad>", "<s>", "</s>", "<image>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(
+        vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    vocabulary.train_from_iterator([*QUESTIONS, "USER: ASSISTANT: yes no red left"] * 9, trainer)
+    start = [("<s>", vocabulary.token_to_id("<s>"))]
+    vocabulary.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=start
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=vocabulary, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    )
+    side = {"height": image_size, "width": image_size}
+    LlavaProcessor(
+        CLIPImageProcessor(size={"shortest_edge": image_size}, crop_size=side),
+        tokenizer,
+        patch_size=patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=additional_image_tokens,
+    ).save_pretrained(folder)
+
+    vision = {"image_size": image_size, "patch_size": patch_size, "hidden_size": 48}
+    shape = {"num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 96}
+    tower = CLIPVisionConfig(**vision, **shape, projection_dim=48)
+    language = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16 * heads,
+        intermediate_size=96,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        max_position_embeddings=context,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    torch.manual_seed(heads + groups)
+    image = tokenizer.convert_tokens_to_ids("<image>")
+    config = LlavaConfig(vision_config=tower, text_config=language, image_token_id=image)
+    model = LlavaForConditionalGeneration(config)
+    for weight in model.parameters():  # attention that looks somewhere, answers that differ
+        if weight.ndim == 2:
+            torch.nn.init.normal_(weight, std=1.5 * weight.shape[1] ** -0.5)
+    # a tenth of the words end an answer, so that some are short
+    ends = torch.randperm(len(tokenizer))[: len(tokenizer) // 10].tolist()
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, *ends]
+    model.save_pretrained(folder)
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

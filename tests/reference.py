@@ -1,7 +1,8 @@
 """METHOD.md, evaluated literally and slowly in float64, sharing no code with the program.
 
-Full softmax attention in every block, every head's contribution formed, every constant of the
-final LayerNorm kept as the authors' program keeps it.
+CLIP: full softmax attention in every block, every head's contribution formed, every constant of
+the final LayerNorm kept as the authors' program keeps it. LLaVA: full softmax attention head by
+head, every pass over the whole sequence again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image, ImageOps
+from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
 
 class ReferenceClip:
@@ -110,6 +112,104 @@ def clip_mask(cls_map: np.ndarray, patch_map: np.ndarray, coe: float, k: int) ->
     q = smooth((patch_map.max() - patch_map) / (patch_map.max() - patch_map.min()), k)
     merged = c + q - c * q
     return (merged - merged.min()) / (merged.max() - merged.min())
+
+
+class ReferenceLlava:
+    """A LLaVA folder in float64, one sample at a time, without a cache."""
+
+    def __init__(self, folder: Path) -> None:
+        loaded = LlavaForConditionalGeneration.from_pretrained(folder, attn_implementation="eager")
+        self.model = loaded.double().eval()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.config = self.model.config
+        self.size = self.config.vision_config.image_size
+        self.grid = self.size // self.config.vision_config.patch_size
+        self.mean = (0.48145466, 0.4578275, 0.40821073)
+        self.std = (0.26862954, 0.26130258, 0.27577711)
+        end = self.model.generation_config.eos_token_id
+        self.end = set(end) if isinstance(end, list) else {end}
+
+    def pixels(self, image: Image.Image, fit: str) -> torch.Tensor:
+        """(1, 3, S, S): padded to a square with the mean colour (unless squashed), resized."""
+        if fit != "squash":
+            side = max(image.size)
+            square = Image.new("RGB", (side, side), tuple(int(m * 255) for m in self.mean))
+            square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+            image = square
+        small = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        levels = np.asarray(small, dtype=np.float64) / 255
+        normalised = (levels - np.array(self.mean)) / np.array(self.std)
+        return torch.from_numpy(normalised).permute(2, 0, 1)[None]
+
+    @torch.no_grad()
+    def answer(
+        self, pixels: torch.Tensor, prompt: str, max_new_tokens: int
+    ) -> tuple[list[int], list[list[np.ndarray]]]:
+        """Tokens of the greedy answer, and for every pass and layer a map (G, G)."""
+        ids = self.tokenizer(prompt.replace("<image>", "<image>" * self.grid**2))["input_ids"]
+        tokens: list[int] = []
+        maps = []
+        while len(tokens) < max_new_tokens and (not tokens or tokens[-1] not in self.end):
+            logits, maps_of_pass = self.forward(pixels, torch.tensor(ids + tokens))
+            maps.append(maps_of_pass)
+            tokens.append(int(logits.argmax()))
+        return tokens, maps
+
+    def forward(
+        self, pixels: torch.Tensor, ids: torch.Tensor
+    ) -> tuple[torch.Tensor, list[np.ndarray]]:
+        """Logits of the next token, and every layer's map of this pass."""
+        is_image = ids == self.config.image_token_id
+        text, language = self.config.text_config, self.model.model.language_model
+        x = language.embed_tokens(ids)
+        tower = self.model.model.vision_tower(pixels, output_hidden_states=True)
+        features = tower.hidden_states[self.config.vision_feature_layer][0, 1:]
+        x[is_image] = self.model.model.multi_modal_projector(features)
+
+        heads, shared = text.num_attention_heads, text.num_key_value_heads
+        d = language.layers[0].self_attn.head_dim
+        theta = text.rope_parameters["rope_theta"]
+        length = len(ids)
+        future = torch.ones(length, length, dtype=torch.bool).triu(1)
+        maps = []
+        for layer in language.layers:
+            z = rms_norm(layer.input_layernorm, x)
+            attn = layer.self_attn
+            q = rotate(attn.q_proj(z).view(length, heads, d), theta)
+            k = rotate(attn.k_proj(z).view(length, shared, d), theta)
+            v = attn.v_proj(z).view(length, shared, d)
+            attended, looks = [], []
+            for h in range(heads):
+                s = h // (heads // shared)
+                logits = q[:, h] @ k[:, s].T / math.sqrt(d)
+                looks.append(logits[-1, is_image].softmax(dim=-1))
+                weights = logits.masked_fill(future, -math.inf).softmax(dim=-1)
+                attended.append(weights @ v[:, s])
+            maps.append(torch.stack(looks).mean(dim=0).view(self.grid, self.grid).numpy())
+            x = x + attn.o_proj(torch.cat(attended, dim=-1))
+            z = rms_norm(layer.post_attention_layernorm, x)
+            gate = layer.mlp.gate_proj(z)
+            x = x + layer.mlp.down_proj(gate * gate.sigmoid() * layer.mlp.up_proj(z))
+        return self.model.lm_head(rms_norm(language.norm, x[-1])), maps
+
+
+def rms_norm(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return x / ((x**2).mean(dim=-1, keepdim=True) + norm.variance_epsilon).sqrt() * norm.weight
+
+
+def rotate(x: torch.Tensor, theta: float) -> torch.Tensor:
+    """Rotary positions of (T, H, d): dimension i turns with dimension i + d/2."""
+    length, _, d = x.shape
+    position = torch.arange(length, dtype=torch.float64)[:, None]
+    angle = position * theta ** (-2 * torch.arange(d // 2, dtype=torch.float64) / d)
+    cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+def llava_mask(a: np.ndarray, coe: float, k: int) -> np.ndarray:
+    a = (a - a.min()) / (a.max() - a.min())
+    return smooth(1 / (1 + np.exp(-coe * (a - a.mean()) / a.std(ddof=1))), k)
 
 
 def smooth(m: np.ndarray, k: int) -> np.ndarray:

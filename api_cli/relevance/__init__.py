@@ -6,8 +6,9 @@ nothing of datasets or run folders.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from PIL import Image
 
@@ -30,13 +31,61 @@ class Prepared(NamedTuple):
     part: GridPart
 
 
-class RelevanceModel(Protocol):
-    """What the pipeline asks of an auxiliary model."""
+class Relevance(NamedTuple):
+    """What a model finds out about an image and a question.
+
+    Attributes:
+        maps: (L, M, h, w) float32: M maps (CLIP 2, LLaVA 1) of each of L layers, over the h x w
+            patches that show the image.
+        facts: what else is worth a place in the manifest, JSON-serialisable, by name; LLaVA's own
+            answer.
+    """
+
+    maps: Array
+    facts: Mapping[str, Any]
+
+
+class Checkpoint(Protocol):
+    """A model that was found but not yet loaded."""
+
+    @property
+    def short_name(self) -> str:
+        """As part of a folder's name."""
+        ...
 
     @property
     def number_of_layers(self) -> int:
         """Layers that can be read, counted from 0."""
         ...
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the patch grid."""
+        ...
+
+    @property
+    def default_layer(self) -> int:
+        """The layer read where nobody says otherwise; negative counts from the end."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """Of the forward pass where nobody says otherwise."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Digest of the weights; they are downloaded where necessary."""
+        ...
+
+    @property
+    def weights_files(self) -> Sequence[Path]:
+        """The files that were digested."""
+        ...
+
+
+class RelevanceModel(Protocol):
+    """What the pipeline asks of an auxiliary model."""
 
     @property
     def default_batch_size(self) -> int:
@@ -49,13 +98,8 @@ class RelevanceModel(Protocol):
 
     def relevance(
         self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
-    ) -> list[Array]:
-        """Maps of a batch from one forward pass.
-
-        Returns:
-            For each image a float32 array (len(layers), M, h, w): M maps a layer (CLIP 2,
-            LLaVA 1) over the h x w patches that show the image.
-        """
+    ) -> list[Relevance]:
+        """What the model finds out about a batch: maps of len(layers) layers for each image."""
         ...
 
 

@@ -15,9 +15,8 @@ from PIL import Image
 from torch import nn
 
 from api_cli.errors import UsageError
-from api_cli.masking import Array
-from api_cli.relevance import Prepared, cut
-from api_cli.relevance.checkpoint import ClipCheckpoint
+from api_cli.relevance import Prepared, Relevance, cut
+from api_cli.relevance.clip_checkpoint import ClipCheckpoint
 from api_cli.relevance.device import PRECISIONS, autocast, fused_attention, pick_device
 from api_cli.relevance.fit import FITS, grid_part, pad_to_square
 
@@ -107,7 +106,7 @@ class ClipRelevance:
     @torch.inference_mode()
     def relevance(
         self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
-    ) -> list[Array]:
+    ) -> list[Relevance]:
         """Both maps of every layer asked for, from one forward pass that stops at the last.
 
         Args:
@@ -116,7 +115,7 @@ class ClipRelevance:
             layers: indices of blocks, from 0.
 
         Returns:
-            B float32 arrays (len(layers), 2, h, w): cls map, then patch map.
+            B times maps (len(layers), 2, h, w), cls map, then patch map; no facts.
         """
         pixels = torch.stack([image.pixels for image in images])
         if self._device.type == "cuda":
@@ -140,7 +139,9 @@ class ClipRelevance:
             dim=1,
         )  # (B, len(layers), 2, N)
         grids = maps.reshape(*maps.shape[:-1], *self.grid).cpu().numpy()
-        return [cut(m, image.part).copy() for m, image in zip(grids, images, strict=True)]
+        return [
+            Relevance(cut(m, image.part).copy(), {}) for m, image in zip(grids, images, strict=True)
+        ]
 
     def _encode_questions(self, questions: Sequence[str]) -> torch.Tensor:
         """t: normalised text embeddings (B, E) float32; equal questions are encoded once."""

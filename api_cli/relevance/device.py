@@ -9,9 +9,10 @@ import torch
 
 from api_cli.errors import UsageError
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = tuple(DTYPES)
 
-_LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_ROOM = 0.8  # of a device's free memory that weights may take; the rest is for the work
 
 
 def pick_device(device: str, local_rank: int = 0) -> torch.device:
@@ -39,11 +40,16 @@ def pick_device(device: str, local_rank: int = 0) -> torch.device:
     return picked
 
 
+def has_room(device: torch.device, size: int) -> bool:
+    """Whether weights of `size` bytes fit on a GPU beside their work; True for other devices."""
+    return device.type != "cuda" or size <= _ROOM * torch.cuda.mem_get_info(device)[0]
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Run the model within in that precision; weights stay float32. For fp32 nothing changes."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=_LOW[precision])
+    return torch.autocast(device.type, dtype=DTYPES[precision])
 
 
 @contextmanager

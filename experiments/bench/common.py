@@ -23,8 +23,8 @@ from api_cli.map_store import MapStore
 from api_cli.masking import MaskSettings
 from api_cli.methods import CLIP
 from api_cli.pipeline import Belt, Job, Report, Variant, default_num_workers
-from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
+from api_cli.relevance.clip_checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
 from api_cli.run_folder import RunFolder
 from datasets_manager import Sample

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from api_cli.relevance import Prepared
-from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
+from api_cli.relevance.clip_checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
 from experiments.bench.common import Row, forget_peak, peak_megabytes, write_random_weights
 

@@ -25,10 +25,10 @@ def measure(photographs: int, rounds: int) -> list[Row]:
         layer = bench.model.number_of_layers - 2
         bench.run([(layer, MaskSettings())], store, "the first run")
         again = MaskSettings(enhance_coe=2, kernel_size=1)
-        maps = bench.model.relevance(
+        [(maps, _)] = bench.model.relevance(
             [bench.model.prepare(decode(bench.paths[0].read_bytes()))], ["what?"], [layer]
         )
-        mask, box = clip_mask(maps[0][0], 2, 1), (0, 0, *bench.model.grid[::-1])
+        mask, box = clip_mask(maps[0], 2, 1), (0, 0, *bench.model.grid[::-1])
         out = folder / "bare"
         out.mkdir()
 

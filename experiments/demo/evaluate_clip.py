@@ -34,8 +34,8 @@ from skimage.measure import label
 
 from api_cli.masking import Array, MaskSettings, clip_mask, resize_mask
 from api_cli.relevance import Prepared
-from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
+from api_cli.relevance.clip_checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import FITS
 
 SEED = 77_2025  # not the training's, not the demo set's
@@ -128,10 +128,10 @@ def evaluate(model: ClipRelevance, layer: int, scenes: Iterator[tuple[Scene, Que
     scores: list[Score] = []
     while batch := list(islice(scenes, BATCH)):
         prepared = [model.prepare(Image.fromarray(scene.image)) for scene, _ in batch]
-        maps = model.relevance(prepared, [question.text for _, question in batch], [layer])
+        found = model.relevance(prepared, [question.text for _, question in batch], [layer])
         scores += [
-            score(scene, question, image, m[0])
-            for (scene, question), image, m in zip(batch, prepared, maps, strict=True)
+            score(scene, question, image, maps[0])
+            for (scene, question), image, (maps, _) in zip(batch, prepared, found, strict=True)
         ]
     return Score(*np.nanmean(np.array(scores), axis=0))
 

@@ -11,8 +11,8 @@ import torch
 from open_clip.transformer import QuickGELU
 
 from api_cli.errors import ModelError, UsageError
-from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
+from api_cli.relevance.clip_checkpoint import ClipCheckpoint
 from tests.conftest import write_clip
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api_cli.relevance.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip import ClipRelevance
+from api_cli.relevance.clip_checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part, pad_to_square
 
 
@@ -49,7 +49,7 @@ def test_each_fit_gives_maps_of_the_part_that_shows_the_image(size, shape):
     for fit in ("paper", "squash", "pad"):
         model = ClipRelevance(checkpoint, fit=fit)
         prepared = model.prepare(image)
-        [maps] = model.relevance([prepared], ["where is the cat?"], [0, 1])
+        [(maps, _)] = model.relevance([prepared], ["where is the cat?"], [0, 1])
         rows, columns = model.grid
         if fit == "pad" and shape == "wide":
             assert rows / 2 <= maps.shape[2] <= rows / 2 + 1

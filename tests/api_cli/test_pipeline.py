@@ -16,9 +16,9 @@ from api_cli.errors import ModelError
 from api_cli.masking import MaskSettings
 from api_cli.methods import CLIP
 from api_cli.pipeline import Belt, Job, Variant, decode, encode
-from api_cli.relevance import Prepared, RelevanceModel
-from api_cli.relevance.checkpoint import ClipCheckpoint
+from api_cli.relevance import Prepared, Relevance, RelevanceModel
 from api_cli.relevance.clip import ClipRelevance
+from api_cli.relevance.clip_checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
 from api_cli.run_folder import RunFolder
 from datasets_manager import Sample
@@ -28,7 +28,6 @@ from tests.conftest import read_json_lines
 class Thresholds:
     """An auxiliary model of a few lines: bright patches matter; memory for so many images."""
 
-    number_of_layers = 1
     default_batch_size = 8
 
     def __init__(self, fits: int = 1000) -> None:
@@ -45,7 +44,8 @@ class Thresholds:
             raise torch.OutOfMemoryError("CUDA out of memory")
         if "bad" in questions:
             raise RuntimeError("cannot think of that")
-        return [torch.stack([i.pixels[0], -i.pixels[0]])[None].numpy() for i in images]
+        maps = [torch.stack([i.pixels[0], -i.pixels[0]])[None].numpy() for i in images]
+        return [Relevance(m, {}) for m in maps]
 
 
 def jobs(folder: RunFolder, photographs: dict[str, Path], questions: list[str]) -> list[Job]:

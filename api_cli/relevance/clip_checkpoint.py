@@ -14,7 +14,7 @@ from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.transformer import QuickGELU
 from open_clip.utils import to_2tuple
 
-from api_cli.errors import ModelError
+from api_cli.errors import ModelError, first_line
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parents[1] / "models" / "demo_clip"
@@ -42,10 +42,15 @@ class ClipCheckpoint:
         number_of_layers: blocks of the image tower.
         grid: rows and columns of its patch grid.
         quick_gelu: whether the model's activation is QuickGELU.
+        default_layer: the second-to-last, which does best together with the one before it.
+        precision: fp32.
 
     Raises:
         ModelError: where there is no such model, or not one that the method can read.
     """
+
+    default_layer = -2
+    precision = "fp32"
 
     def __init__(self, model_name: str, pretrained: str | None = None) -> None:
         self.model_name = model_name
@@ -85,10 +90,15 @@ class ClipCheckpoint:
             return Path(download_pretrained_from_hf(self._open_clip_name[len(HF_HUB_PREFIX) :]))
         except Exception as error:  # hub, network and file errors of several libraries
             raise ModelError(
-                f"the weights of {self._title} could not be downloaded ({_first_line(error)}); "
+                f"the weights of {self._title} could not be downloaded ({first_line(error)}); "
                 "download them on a machine with a network and pass --pretrained FILE, "
                 "or try --model-name demo"
             ) from error
+
+    @property
+    def weights_files(self) -> list[Path]:
+        """The weights file alone. Raises ModelError."""
+        return [self.weights_file]
 
     @cached_property
     def identity(self) -> str:
@@ -109,7 +119,7 @@ class ClipCheckpoint:
             )
         except Exception as error:  # open_clip raises whatever its parts do
             raise ModelError(
-                f"{file} could not be loaded as {self._title}: {_first_line(error)}; it must hold "
+                f"{file} could not be loaded as {self._title}: {first_line(error)}; it must hold "
                 "a state dict of that architecture, as safetensors or saved by torch.save"
             ) from error
         activation = model.visual.transformer.resblocks[0].mlp.gelu
@@ -123,7 +133,7 @@ class ClipCheckpoint:
             return open_clip.get_tokenizer(self._open_clip_name)
         except Exception as error:  # open_clip and transformers raise whatever their parts do
             raise ModelError(
-                f"the tokenizer of {self._title} could not be loaded: {_first_line(error)}"
+                f"the tokenizer of {self._title} could not be loaded: {first_line(error)}"
             ) from error
 
     @property
@@ -144,7 +154,7 @@ class ClipCheckpoint:
         except Exception as error:  # missing files, hub and network errors of several libraries
             raise ModelError(
                 f"model {self.model_name}: its {_CONFIG_NAME} could not be read "
-                f"({_first_line(error)})"
+                f"({first_line(error)})"
             ) from error
         if config is None:
             known = open_clip.list_models()
@@ -218,8 +228,3 @@ def _readable_layers(model_name: str, config: dict[str, Any]) -> int:
         if vision.get(extra):
             raise refuse(f"its attention has {extra}")
     return layers
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

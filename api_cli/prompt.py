@@ -1,0 +1,26 @@
+"""What LLaVA is given beside an image: the prompt of METHOD.md section 2."""
+
+from __future__ import annotations
+
+IMAGE = "<image>"
+QUESTION = "{question}"
+PROMPT_TEMPLATE = (
+    "A chat between a curious human and an artificial intelligence assistant. The assistant gives "
+    "helpful, detailed, and polite answers to the human's questions. "
+    f"USER: {IMAGE}\n{QUESTION} ASSISTANT:"
+)  # Vicuna v1's
+MAX_NEW_TOKENS = 20
+
+
+def check_template(template: str) -> str:
+    """The template itself. Raises ValueError where a placeholder is not in it exactly once."""
+    for word in (IMAGE, QUESTION):
+        if template.count(word) != 1:
+            raise ValueError(f"expected a text with {IMAGE} and {QUESTION} in it, once each")
+    return template
+
+
+def fill(template: str, question: str, image_tokens: str) -> str:
+    """A prompt: the question, without any `<image>` of its own, and the tokens of one image."""
+    with_image = template.replace(IMAGE, image_tokens)
+    return with_image.replace(QUESTION, question.replace(IMAGE, "").strip())
