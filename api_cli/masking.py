@@ -104,7 +104,7 @@ def resize_mask(
     """
     # a touch above the floor: a plateau at 1 lies on the edge between 254 and 255, and would fall
     # to either side with the last bit of a batch's arithmetic
-    m8 = Image.fromarray(np.floor(255 * values + np.float32(1e-3)).astype(np.uint8))
+    m8 = Image.fromarray(np.floor(255 * values + np.float32(1e-4)).astype(np.uint8))
     return m8.resize(size, FILTERS[interpolate_method_name], box=box)
 
 

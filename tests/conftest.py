@@ -168,9 +168,7 @@ def write_llava(
     )
     vocabulary.train_from_iterator([*QUESTIONS, "USER: ASSISTANT: yes no red left"] * 9, trainer)
     start = [("<s>", vocabulary.token_to_id("<s>"))]
-    vocabulary.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=start
-    )
+    vocabulary.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=start)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=vocabulary, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
     )

@@ -71,7 +71,7 @@ class LlavaCheckpoint:
         elif name in _HUB_IDS or _HUB_ID.fullmatch(name):
             self._hub_id = _HUB_IDS.get(name, name)
         else:
-            near = difflib.get_close_matches(name, [*_HUB_IDS, *_ALIASES, DEMO], n=1)
+            near = difflib.get_close_matches(name, [*_HUB_IDS, *_ALIASES, DEMO], n=1, cutoff=0.5)
             hint = f", did you mean {near[0]}" if near else ""
             raise ModelError(f"unknown model {model_name!r}{hint}? For LLaVA, {_EXPECTED}")
         is_folder = self._hub_id is None and name != DEMO
