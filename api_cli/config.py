@@ -129,7 +129,7 @@ class RunConfig:
         None,
         parsers.text,
         "TEXT",
-        "Asked about every image of an imagefolder.",
+        "Asked about every image of an imagefolder, of hf:... or of webdataset:...",
         "each image's own",
     )
     image_column: str | None = option(
@@ -146,6 +146,13 @@ class RunConfig:
         "NAME",
         "Column of what the auxiliary model is asked instead of the question.",
         "imagefolder's hint, else the question",
+    )
+    streaming: bool = option(
+        DATA,
+        False,
+        parsers.switch,
+        "",
+        "Read the files of hf:... where they are instead of copying them to the disk.",
     )
     # these mean something else to each command
     model_name: str | None

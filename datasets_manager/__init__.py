@@ -12,6 +12,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from datasets_manager import hf, hub, plugins, web_dataset
 from datasets_manager.base import Dataset, DatasetError, Sample
 from datasets_manager.options import HUB_OPTIONS, DatasetOptions
 from datasets_manager.registry import DatasetInfo, normalise, registered
+from datasets_manager.tables import Extra, hint_of
 
 __all__ = [
     "Dataset",
@@ -51,7 +53,10 @@ def get_dataset(
             missing or not as they should be.
     """
     info = _find(name)
-    return Dataset(info.name, tuple(_samples(info, Path(root), options)))
+    samples = _samples(info, Path(root), options)
+    if options.query_column is not None:
+        samples = (_with_hint(sample, options.query_column) for sample in samples)
+    return Dataset(info.name, tuple(samples))
 
 
 def canonical_name(name: str) -> str:
@@ -68,7 +73,7 @@ def available_datasets() -> list[DatasetInfo]:
 def _samples(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable[Sample]:
     """From disk, or from the hub where that is asked for, or the disk has none of the set."""
     on_hub = info.name in hub.HUB_SETS
-    known = {*info.takes, *(HUB_OPTIONS if on_hub else ())}
+    known = {*info.takes, "query_column", *(HUB_OPTIONS if on_hub else ())}
     for option in options.given:
         if option not in known and (option, options.source) != ("source", "disk"):
             raise DatasetError(
@@ -91,9 +96,21 @@ def _samples(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable
             raise DatasetError(f"{not_on_disk}. Nor from the hub: {not_on_hub}") from not_on_hub
 
 
+def _with_hint(sample: Sample, column: str) -> Sample:
+    """The sample, its hint taken from what else is known of it where its loader has set none."""
+    if sample.hint is not None or isinstance(sample.extra, Extra):  # read with the table
+        return sample
+    if column not in sample.extra:
+        raise DatasetError(
+            f"sample {sample.index} ({sample.key}): no {column!r} for --query-column (there are: "
+            f"{', '.join(sample.extra) or 'none'})"
+        )
+    return replace(sample, hint=hint_of(sample.extra, column))
+
+
 def _from_disk(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable[Sample]:
     for option in options.given:
-        if option not in (*info.takes, "source"):
+        if option not in (*info.takes, "source", "query_column"):
             raise DatasetError(
                 f"{_flag(option)} does not apply to {info.name} on disk; --source hub reads it "
                 "from the hub"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from datasets_manager.base import DatasetError, Sample
-from datasets_manager.hub import not_to_be_had, open_table
+from datasets_manager.hub import not_to_be_had, open_table, stream_tables
 from datasets_manager.options import COLUMN_OPTIONS, DatasetOptions
 from datasets_manager.registry import DatasetInfo
 from datasets_manager.tables import Columns, Table, check_columns, one_sample_a_row
@@ -35,7 +35,7 @@ def find(name: str) -> DatasetInfo:
         about="a dataset of Hugging Face's hub",
         home=f"https://huggingface.co/datasets/{match['hub_id']}",
         licence="see its page",
-        takes=("revision", "split", *COLUMN_OPTIONS),
+        takes=("revision", "split", "question", "streaming", *COLUMN_OPTIONS),
     )
 
 
@@ -46,20 +46,27 @@ def _load(
     if split is not None and options.split not in (None, split):
         raise DatasetError(f"hf:{hub_id}: split {split} in the name, but --split {options.split}")
     split = split or options.split or _only_split(hub_id, config, options.revision)
-    table = open_table(hub_id, config, split, options.revision)
+    tables: list[Table]
+    if options.streaming:
+        tables = stream_tables(hub_id, config, split, options.revision)
+    else:
+        tables = [open_table(hub_id, config, split, options.revision)]
+    table = tables[0]
     key = options.key_column or ("key" if "key" in table.names else None)
     columns = Columns(
         image=options.image_column or _guess_image(table),
-        question=options.question_column or _guess_question(table),
+        question=options.question_column or _guess_question(table, options),
         key=() if key is None else (key,),
+        query=options.query_column or "",
+        asked=options.question,
     )
-    check_columns(table, [columns.image, columns.question, *columns.key])
+    check_columns(table, [columns.image, columns.question, *columns.key, columns.query])
     if columns.image not in table.pictures:
         raise DatasetError(
             f"{table.place}: column {columns.image!r} does not hold pictures; those that do: "
             f"{', '.join(table.pictures) or 'none'}"
         )
-    return one_sample_a_row([table], columns)
+    return one_sample_a_row(tables, columns)
 
 
 def _only_split(hub_id: str, config: str | None, revision: str | None) -> str:
@@ -83,11 +90,13 @@ def _guess_image(table: Table) -> str:
     return table.pictures[0]
 
 
-def _guess_question(table: Table) -> str:
+def _guess_question(table: Table, options: DatasetOptions) -> str:
+    if options.question is not None:  # no column's matter
+        return ""
     for name in _QUESTIONS:
         if name in table.names:
             return name
     raise DatasetError(
-        f"{table.place}: which column is the question? Say with --question-column (all columns: "
-        f"{', '.join(table.names)})"
+        f"{table.place}: which column is the question? Say with --question-column, or give one "
+        f"--question for all (all columns: {', '.join(table.names)})"
     )

@@ -13,7 +13,7 @@ from datasets_manager.base import DatasetError, Sample
 from datasets_manager.mmmu import SUBJECTS
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import DatasetInfo
-from datasets_manager.tables import Columns, HubTable, Table, one_sample_a_row
+from datasets_manager.tables import Columns, HubTable, StreamedTable, Table, one_sample_a_row
 
 
 class HubSet(NamedTuple):
@@ -65,10 +65,11 @@ def load(info: DatasetInfo, options: DatasetOptions) -> Iterable[Sample]:
     tables: list[Table] = [
         open_table(hub_id, config, split, options.revision) for config in entry.configs or (None,)
     ]
+    columns = entry.columns._replace(query=options.query_column or "")
     if info.from_tables is not None:
-        return info.from_tables(tables, entry.columns, options)
-    part = options.split if entry.columns.part else None
-    return one_sample_a_row(tables, entry.columns, part)
+        return info.from_tables(tables, columns, options)
+    part = options.split if columns.part else None
+    return one_sample_a_row(tables, columns, part)
 
 
 def open_table(hub_id: str, config: str | None, split: str, revision: str | None) -> HubTable:
@@ -85,6 +86,28 @@ def open_table(hub_id: str, config: str | None, split: str, revision: str | None
     except Exception as error:  # the library raises whatever its parts do
         raise not_to_be_had(place, error) from error
     return HubTable(dataset, place)
+
+
+def stream_tables(hub_id: str, config: str | None, split: str, revision: str | None) -> list[Table]:
+    """One split of a repository of parquet files, read where it is, for sets larger than the disk.
+
+    Raises:
+        DatasetError: where it cannot be had, or holds other files.
+    """
+    import datasets
+
+    place = f"{hub_id}{f' ({config})' if config else ''}, split {split}"
+    try:
+        builder = datasets.load_dataset_builder(hub_id, config, revision=revision)
+        files = [str(file) for file in (builder.config.data_files or {})[split]]
+    except Exception as error:  # the library raises whatever its parts do
+        raise not_to_be_had(place, error) from error
+    if not all(file.endswith(".parquet") for file in files):
+        raise DatasetError(
+            f"{place}: only parquet files can be streamed, and these are {files[0]} and the like; "
+            "leave --streaming out, or pass --revision refs/convert/parquet where the hub has one"
+        )
+    return [StreamedTable(file) for file in files]
 
 
 def not_to_be_had(place: str, error: Exception) -> DatasetError:

@@ -14,7 +14,7 @@ from typing import Any
 from datasets_manager.base import DatasetError, Sample, read_json_lines, read_text, required
 from datasets_manager.options import COLUMN_OPTIONS, DatasetOptions
 from datasets_manager.registry import register
-from datasets_manager.tables import ParquetTable, plain
+from datasets_manager.tables import ParquetTable, hint_of, plain
 
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -36,9 +36,10 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `root`.
 
     With `metadata.jsonl`, `.csv` or `.parquet`: columns `file_name` (relative to the folder),
-    `question` and, where there is one, `key` (else the row's number); all others travel with the
-    sample. Without: every image below the folder, by name, under its path without suffix, with
-    the question in the `.txt` beside it. `options.question` is asked about every image instead.
+    `question` and, where there are such, `key` (else the row's number) and `hint`, which the
+    auxiliary model is asked instead; all others travel with the sample. Without: every image
+    below the folder, by name, under its path without suffix, with the question in the `.txt`
+    beside it. `options.question` is asked about every image instead.
     """
     tables = [name for name in TABLES if (root / name).exists()]
     if len(tables) > 1:
@@ -68,6 +69,7 @@ def _from_table(root: Path, path: Path, options: DatasetOptions) -> Iterator[Sam
             index=index,
             image=root / file_name,
             question=str(required({**row, **asked}, question_column, place)),
+            hint=None if options.query_column else hint_of(row, "hint"),
             extra={k: v for k, v in row.items() if k not in own},
         )
 

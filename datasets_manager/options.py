@@ -22,6 +22,10 @@ class DatasetOptions:
         image_column: column that holds the picture, or its file's name.
         question_column: column that holds the question.
         key_column: column that holds the key.
+        query_column: column, or field, that holds what the auxiliary model is asked instead of
+            the question; every set takes it.
+        streaming: whether a repository's files are read where they are, instead of copied to
+            the disk.
     """
 
     source: str = "auto"
@@ -33,6 +37,8 @@ class DatasetOptions:
     image_column: str | None = None
     question_column: str | None = None
     key_column: str | None = None
+    query_column: str | None = None
+    streaming: bool = False
 
     @property
     def given(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from datasets_manager.base import DatasetError, Sample, required
@@ -12,6 +13,7 @@ from datasets_manager.base import DatasetError, Sample, required
 if TYPE_CHECKING:
     import datasets
 
+_GROUPS_KEPT = 4  # of a streamed table: pictures and other columns, of two groups of rows
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -24,6 +26,8 @@ class Columns(NamedTuple):
         key: make the key, joined by `_`; none for the sample's number.
         part: names the part of the set that a row belongs to; empty where there are none.
         prompt: what the set's usual evaluation appends to a question; not a column.
+        query: holds what the auxiliary model is asked instead; empty for none.
+        asked: the question of every row, in place of a column.
     """
 
     image: str = "image"
@@ -31,6 +35,8 @@ class Columns(NamedTuple):
     key: tuple[str, ...] = ()
     part: str = ""
     prompt: str = ""
+    query: str = ""
+    asked: str | None = None
 
 
 class Table(Protocol):
@@ -66,7 +72,9 @@ def one_sample_a_row(
     index = 0
     for table in tables:
         check_columns(table, [columns.image])
-        rows = table.read(check_columns(table, [columns.question, *columns.key, columns.part]))
+        question = "" if columns.asked is not None else columns.question
+        wanted = [question, *columns.key, columns.part, columns.query]
+        rows = table.read(check_columns(table, wanted))
         for number, row in enumerate(rows):
             if part is not None and row[columns.part] != part:
                 continue
@@ -76,10 +84,17 @@ def one_sample_a_row(
                 key=_without_suffix(key) if columns.key else str(index),
                 index=index,
                 image=partial(read_picture, table, number, columns.image),
-                question=str(row[columns.question] or ""),
+                question=str(row[question] or "") if question else str(columns.asked),
+                hint=hint_of(row, columns.query) if columns.query else None,
                 extra=Extra(partial(_read_extra, table, number, columns)),
             )
             index += 1
+
+
+def hint_of(fields: Mapping[str, Any], column: str) -> str | None:
+    """What a sample's fields say that the auxiliary model is asked; None where they are silent."""
+    value = fields.get(column)
+    return None if value is None or value == "" else str(value)
 
 
 def check_columns(table: Table, names: Sequence[str]) -> list[str]:
@@ -166,8 +181,10 @@ class ParquetTable:
 
         self.place = str(path)
         self._path = path
+        self._metadata: Any = None
         try:
-            schema = pyarrow.parquet.read_schema(path)
+            with self._open() as file:
+                self._metadata, schema = file.metadata, file.schema_arrow
         except (OSError, pyarrow.ArrowException) as error:
             raise DatasetError(f"{path} cannot be read as parquet: {error}") from error
         self.names: Sequence[str] = schema.names
@@ -179,33 +196,66 @@ class ParquetTable:
 
     def read(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """These columns of all rows."""
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(self._path) as file:
+        with self._open() as file:
             rows: list[dict[str, Any]] = file.read(columns=list(names)).to_pylist()
         return rows
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """These columns of one row; reads the group of rows it lies in."""
+        group, start = 0, 0
+        while index >= start + self._metadata.row_group(group).num_rows:
+            start += self._metadata.row_group(group).num_rows
+            group += 1
+        [row] = self._read_group(group, tuple(names)).slice(index - start, 1).to_pylist()
+        return dict(row)
+
+    def _open(self) -> Any:
         import pyarrow.parquet
 
-        with pyarrow.parquet.ParquetFile(self._path) as file:
-            group, start = 0, 0
-            while index >= start + file.metadata.row_group(group).num_rows:
-                start += file.metadata.row_group(group).num_rows
-                group += 1
-            rows = file.read_row_group(group, columns=list(names), use_threads=False)
-            [row] = rows.slice(index - start, 1).to_pylist()
-            return dict(row)
+        return pyarrow.parquet.ParquetFile(self._path, metadata=self._metadata)
+
+    def _read_group(self, group: int, names: tuple[str, ...]) -> Any:
+        with self._open() as file:
+            return file.read_row_group(group, columns=list(names), use_threads=False)
 
     def present(self, name: str) -> list[bool]:
         """Which rows have a picture, by the pictures' names."""
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(self._path) as file:
+        with self._open() as file:
             table = file.read(columns=[f"{name}.path"])
         valid: list[bool] = table.column(name).is_valid().to_pylist()
         return valid
+
+
+class StreamedTable(ParquetTable):
+    """A parquet file somewhere else, of which only what is needed is fetched.
+
+    Rows are fetched by the group, and the last groups are kept for their other rows.
+
+    Args:
+        url: of the file, as fsspec takes it (`hf://datasets/...`), or a path.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._groups: dict[tuple[int, tuple[str, ...]], Any] = {}
+        self._fetching = Lock()
+        super().__init__(Path(url))
+        self.place = url
+
+    def _open(self) -> Any:
+        import fsspec
+        import pyarrow.parquet
+
+        file = fsspec.open(self._url, "rb").open()
+        return pyarrow.parquet.ParquetFile(file, metadata=self._metadata, pre_buffer=True)
+
+    def _read_group(self, group: int, names: tuple[str, ...]) -> Any:
+        with self._fetching:  # the others wait for the same group instead of fetching it as well
+            if (group, names) not in self._groups:
+                while len(self._groups) >= _GROUPS_KEPT:
+                    del self._groups[next(iter(self._groups))]
+                self._groups[group, names] = super()._read_group(group, names)
+            return self._groups[group, names]
 
 
 class HubTable:

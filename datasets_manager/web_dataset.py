@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from functools import partial
@@ -35,16 +36,20 @@ def find(name: str) -> DatasetInfo:
 
 
 def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample]:
-    """Samples of the shards that match a pattern such as `shards/*.tar`, by name.
+    """Samples of the shards of a pattern such as `shards/*.tar` or `shards/{000..009}.tar`.
 
     The question is the text's content, or the JSON's `question`; other fields of the JSON travel
     along. Keys are the files' paths within the shard up to the first dot.
     """
-    shards = [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207, absolute or not
-    if not shards:
-        raise DatasetError(
-            f"webdataset:{pattern}: no file matches; expected a pattern like dir/*.tar"
-        )
+    shards: list[Path] = []
+    for part in _expand_braces(pattern):
+        found = sorted(glob.glob(part))  # noqa: PTH207, absolute or not
+        if not found:
+            raise DatasetError(
+                f"webdataset:{pattern}: no file matches{'' if part == pattern else f' {part}'}; "
+                "expected a pattern like dir/*.tar or dir/{000..009}.tar"
+            )
+        shards += map(Path, found)
     column = options.question_column or "question"
     index = 0
     for shard in shards:
@@ -66,6 +71,20 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample]
                 )
             yield Sample(key, index, partial(_read, shard, *picture), str(question), fields)
             index += 1
+
+
+def _expand_braces(pattern: str) -> list[str]:
+    """What `{000..009}` and `{a,b}` in a pattern stand for, as a shell would have it."""
+    braces = re.search(r"\{([^{}]*)\}", pattern)
+    if braces is None:
+        return [pattern]
+    words = braces[1].split(",")
+    ends = re.fullmatch(r"(\d+)\.\.(\d+)", braces[1])
+    if ends is not None:
+        width = len(ends[1])
+        words = [str(n).zfill(width) for n in range(int(ends[1]), int(ends[2]) + 1)]
+    start, end = pattern[: braces.start()], pattern[braces.end() :]
+    return [part for word in words for part in _expand_braces(start + word + end)]
 
 
 _Place = tuple[int, int]  # of a file in its shard: offset and size in bytes

@@ -107,7 +107,7 @@ def test_weights_of_another_model_are_not_filled_up_at_random(folder):
     [name] = [name for name in weights if "language" in name and "layers.1.self_attn.q" in name]
     del weights[name]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="missing or of another shape: .*layers.1.self_attn.q"):
+    with pytest.raises(ModelError, match=r"missing or of another shape: .*layers\.1\.self_attn"):
         load(folder)
 
 

@@ -161,3 +161,27 @@ def test_a_check_reads_every_sample(apiprompt, make_dataset):
         assert says in fault
     assert "4 of 4 samples are not as they should be" in process.stderr
     apiprompt(*arguments, "--range", 9, 10)
+
+
+def test_what_the_model_is_asked_is_part_of_the_content(apiprompt, make_dataset, tmp_path):
+    """The hint makes the mask, the question stays for asking, and another hint is refused."""
+    flags = ("clip", "--dataset", "imagefolder", "--model-name", "demo", "--data-root")
+    names = ("square", "wide")
+    first = apiprompt(*flags, make_dataset(names, hint=["a cat", "a hat"]))
+    folder = tmp_path / first.stdout.strip()
+    rows = read_json_lines(folder / "metadata.jsonl")
+    assert [row["query"] for row in rows] == ["a cat", "a hat"]
+    assert rows[0]["question"] == "What colour is the cat?"
+    asked = apiprompt(
+        *flags, make_dataset(names, question=["a cat", "a hat"], hint=["", ""]),
+        "--output-folder", "asked", "--format", "jpg",
+    )  # fmt: skip
+    for name in names:
+        one, other = (tmp_path / run.stdout.strip() / f"{name}.jpg" for run in (first, asked))
+        assert one.read_bytes() == other.read_bytes()
+    refused = apiprompt(*flags, make_dataset(names, hint=["a cat", "a coat"]), status=1)
+    assert "its sample 'wide' has another question" in refused.stderr
+    column = apiprompt(*flags, make_dataset(names, words=["a", "b"]), "--query-column", "words",
+                       "--range", "0", "1", "--output-folder", "words")  # fmt: skip
+    [row] = read_json_lines(tmp_path / column.stdout.strip() / "metadata.jsonl")
+    assert row["query"] == "a"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datasets
+import pyarrow.parquet
 import pytest
 
 from datasets_manager import DatasetError, DatasetOptions, canonical_name, get_dataset
@@ -50,7 +51,7 @@ def test_a_set_may_have_nothing_but_pictures_and_questions(tmp_path, pictures):
 def test_what_cannot_be_guessed_is_listed(tmp_path, pictures):
     folder = write_repository(tmp_path / "me" / "mine", "test", [{"uid": "a"}] * 2, pictures)
     table = next(folder.glob("data/*"))
-    with pytest.raises(DatasetError, match=r"--question-column \(all columns: uid, image\)"):
+    with pytest.raises(DatasetError, match=r"--question-column, .*\(all columns: uid, image\)"):
         get_dataset("hf:me/mine")
     options = DatasetOptions(question_column="uid", image_column="uid")
     with pytest.raises(DatasetError, match=r"'uid' does not hold pictures; those that do: image"):
@@ -68,3 +69,45 @@ def test_what_cannot_be_guessed_is_listed(tmp_path, pictures):
 def test_names_that_are_none_are_refused(name):
     with pytest.raises(DatasetError, match="expected hf:OWNER/NAME"):
         canonical_name(name)
+
+
+def test_one_question_for_all_and_a_column_to_ask_instead(tmp_path, pictures):
+    write_repository(tmp_path / "me" / "mine", "test", ROWS, pictures)
+    options = DatasetOptions(question="what is it?", query_column="answer")
+    samples = get_dataset("hf:me/mine", options=options)
+    assert [(s.question, s.query) for s in samples] == [("what is it?", "x"), ("what is it?", "y")]
+    with pytest.raises(DatasetError, match="no column 'hint'"):
+        get_dataset("hf:me/mine", options=DatasetOptions(query_column="hint"))
+
+
+def test_streaming_fetches_what_is_needed(tmp_path, pictures, monkeypatch):
+    """Pictures come by the group of rows, each fetched once, and nothing is copied."""
+    rows = [{"uid": str(i), "query": f"{i}?"} for i in range(40)]
+    folder = write_repository(tmp_path / "me" / "mine", "test", rows, pictures * 20)
+    [file] = folder.glob("data/*")
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(file), file, row_group_size=8)
+    fetched = []
+    read = pyarrow.parquet.ParquetFile.read_row_group
+
+    def watch(self, group, columns, **options):
+        fetched.append((group, *columns))
+        return read(self, group, columns, **options)
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "read_row_group", watch)
+    options = DatasetOptions(streaming=True, key_column="uid")
+    samples = get_dataset("hf:me/mine", options=options)
+    assert [s.key for s in samples] == [str(i) for i in range(40)]
+    assert fetched == []
+    for sample in samples[14:20]:
+        assert sample.read_image() == pictures[sample.index % 2]
+    assert samples[15].extra["uid"] == "15"
+    assert fetched == [(1, "image"), (2, "image"), (1, "uid")]
+    assert not list((tmp_path / "cache").rglob("*.arrow"))
+
+
+def test_only_parquet_is_streamed(tmp_path):
+    folder = tmp_path / "me" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_text('{"question": "what?"}\n')
+    with pytest.raises(DatasetError, match=r"only parquet files can be streamed.*test\.jsonl"):
+        get_dataset("hf:me/mine", options=DatasetOptions(streaming=True))

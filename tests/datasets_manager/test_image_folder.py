@@ -48,6 +48,19 @@ def test_columns_may_have_other_names(tmp_path):
         get_dataset("imagefolder", tmp_path, DatasetOptions(image_column="img", key_column="uid"))
 
 
+def test_a_hint_is_asked_instead_of_the_question(tmp_path):
+    row = {"file_name": "a.png", "question": "is it right?", "key": "a", "words": "the dog"}
+    write_json_lines(tmp_path / "metadata.jsonl", [row | {"hint": "a dog"}, row | {"key": "b"}])
+    samples = get_dataset("imagefolder", tmp_path)
+    assert [(s.question, s.hint, s.query) for s in samples] == [
+        ("is it right?", "a dog", "a dog"), ("is it right?", None, "is it right?"),
+    ]  # fmt: skip
+    samples = get_dataset("imagefolder", tmp_path, DatasetOptions(query_column="words"))
+    assert [s.query for s in samples] == ["the dog", "the dog"]
+    with pytest.raises(DatasetError, match=r"sample 1 \(b\): no 'hint' for --query-column"):
+        get_dataset("imagefolder", tmp_path, DatasetOptions(query_column="hint"))
+
+
 def test_one_question_for_all_needs_no_table(tmp_path, photographs):
     (tmp_path / "sub").mkdir()
     shutil.copy(photographs["wide"], tmp_path / "cat.JPG")

@@ -66,3 +66,15 @@ def test_a_compressed_shard_is_refused(tmp_path):
         pass
     with pytest.raises(DatasetError, match="cannot be read as an uncompressed tar"):
         get_dataset(f"webdataset:{tmp_path}/s.tar")
+
+
+def test_braces_are_a_shells(tmp_path, photographs):
+    picture = photographs["wide"].read_bytes()
+    for n in ("08", "09", "10", "x"):
+        write_shard(tmp_path / f"a-{n}.tar", {f"{n}.jpg": picture, f"{n}.txt": b"what?"})
+    samples = get_dataset(f"webdataset:{tmp_path}/a-{{08..10}}.tar")
+    assert [s.key for s in samples] == ["08", "09", "10"]
+    samples = get_dataset(f"webdataset:{tmp_path}/a-{{x,09}}.tar")
+    assert [s.key for s in samples] == ["x", "09"]
+    with pytest.raises(DatasetError, match=r"no file matches .*a-11\.tar; expected"):
+        get_dataset(f"webdataset:{tmp_path}/a-{{08..11}}.tar")
