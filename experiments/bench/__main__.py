@@ -7,7 +7,16 @@ from pathlib import Path
 
 import typer
 
-from experiments.bench import end_to_end, large_set, memory, processes, published, second_run, sweep
+from experiments.bench import (
+    end_to_end,
+    large_set,
+    llava,
+    memory,
+    processes,
+    published,
+    second_run,
+    sweep,
+)
 from experiments.bench.common import Row, report
 
 app = typer.Typer(add_completion=False, help="Measure speed and memory, each as a ratio.")
@@ -33,6 +42,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "published": (
         "The published way against ours, one image",
         lambda: published.measure("ViT-L-14-336"),
+    ),
+    "llava": (
+        "LLaVA's maps against transformers' own generation of the same answers",
+        lambda: llava.measure(4, 5),
     ),
     "memory": ("Peak memory over samples", lambda: memory.measure(200, 2000)),
     "large-set": ("Ten samples of 100,000", lambda: large_set.measure(100_000)),
