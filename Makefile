@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.run ## Install what running needs, then mask the demo set with the demo model.
+demo: $(VENV)/.run ## Install what running needs, then mask the demo set with the demo models.
 	$(BIN)/apiprompt clip
-	@echo "The masked pictures are in experiments/APICLIP_demo_demo_*/5_3_LANCZOS_0/"
+	$(BIN)/apiprompt llava
+	@echo "The masked pictures are in experiments/API*_demo_demo_*/5_3_LANCZOS_0/"
 
 test: $(VENV)/.test ## Install what testing needs, then run the tests.
 	$(BIN)/python -m pytest $(ARGS)
