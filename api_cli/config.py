@@ -190,8 +190,8 @@ class RunConfig:
         "paper",
         parsers.one_of("paper", "squash", "pad"),
         "NAME",
-        "How a rectangle meets the model's square: paper (as published: clip sees the centre "
-        "alone, and masks are displaced), squash or pad (both exact).",
+        "How a rectangle meets the model's square: paper (as published: clip crops the centre, "
+        "llava pads, and masks of wide and tall images are displaced), squash or pad (both exact).",
     )
     device: str = option(MODEL, "auto", parsers.text, "NAME", "auto, cpu, cuda, cuda:1, mps, ...")
     output_folder: Path = option(

@@ -45,7 +45,7 @@ class Auxiliary(NamedTuple):
 
     Attributes:
         method: what is made of its maps.
-        words: what it was asked for with, for `model_card`.
+        words: method, model name and what else it was asked for with, for `model_card`.
         find: finds it, without loading it.
         load: loads it, to run in a precision.
         asked: what else determines its maps: prompt, length of the answer, ...
@@ -122,13 +122,14 @@ def run_llava(config: LlavaConfig, console: Console, launch: Launch) -> Outcome:
     return _run(config, Auxiliary(LLAVA, words, find, load, asked), console, launch)
 
 
-def _find_card(config: RunConfig, auxiliary: Auxiliary) -> ModelCard:
+def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> ModelCard:
     """The card of the model asked for: remembered, or read off its checkpoint."""
     folder = config.output_folder / FOLDER
     if config.map_store:
         card = model_card.recall(folder, auxiliary.words)
         if card is not None:
             return card
+    console.say(f"finding {auxiliary.words[1]}, downloading it where necessary")
     checkpoint = auxiliary.find()
     card = ModelCard(
         checkpoint.short_name,
@@ -172,7 +173,7 @@ def _run(config: RunConfig, auxiliary: Auxiliary, console: Console, launch: Laun
         console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
     samples = launch.share(selected, config.shard)
     method = auxiliary.method
-    card = _find_card(config, auxiliary)
+    card = _find_card(config, auxiliary, console)
     name = f"{method.folder_prefix}_{safe_name(dataset.name)}_{card.short_name}"
     settings = list_settings(config, name, resolve_layers(config.layer_index, card))
     if config.dry_run:

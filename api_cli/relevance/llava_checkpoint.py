@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import errors, hf_hub_download, snapshot_download
+from huggingface_hub.utils import logging as hub_logging
 from PIL import Image
 from transformers import (
     AutoConfig,
@@ -231,6 +232,8 @@ class LlavaCheckpoint:
     def _explained(self) -> Iterator[None]:
         """Turn what the hub and the disk raise within into one line for the user."""
         where = f" on the hub ({self._hub_id})" if self._hub_id else ""
+        verbosity = hub_logging.get_verbosity()
+        hub_logging.set_verbosity_error()  # not a line for each attempt; downloads show a bar
         try:
             yield
         except errors.GatedRepoError as error:
@@ -258,6 +261,8 @@ class LlavaCheckpoint:
                 f"({first_line(error)}); download it on a machine with a network and pass its "
                 "folder, or try --model-name demo"
             ) from error
+        finally:
+            hub_logging.set_verbosity(verbosity)
 
 
 def require_bitsandbytes(load_in: str) -> None:
@@ -280,7 +285,7 @@ def _digest(file: Path) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from drawing its own progress and reports on the terminal."""
+    """Keep transformers from reporting on the terminal while it loads what is on the disk."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -5,20 +5,32 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from PIL import Image
 
 from api_cli.dataset_views import in_blocks
 from datasets_manager.mme import SUBTASKS
 from tests.conftest import clean_environment, read_json_lines, write_json_lines
 from tests.hub_copies import write_repository
-from tests.layouts import write_mme, write_mmmu, write_pope, write_text_vqa, write_viz_wiz
+from tests.layouts import (
+    write_llava_wild,
+    write_mm_vet,
+    write_mme,
+    write_mmmu,
+    write_pope,
+    write_text_vqa,
+    write_viz_wiz,
+)
 
-SETS = ("textVQA", "VisWiz", "MMMU", "MME", "POPE")
+SETS = ("mmvet", "LLaVA_Wild", "textVQA", "VisWiz", "MMMU", "MME", "POPE")
 
 
-def test_every_set_runs_from_its_authors_layout(tmp_path, photographs):
+@pytest.mark.parametrize(("method", "prefix"), [("clip", "APICLIP"), ("llava", "APILLaVA")])
+def test_every_set_runs_from_its_authors_layout(method, prefix, tmp_path, photographs):
     """In one process, since each takes seconds to start; the flags are those a user types."""
     root = tmp_path / "dataset"
+    write_mm_vet(root / "mm-vet", photographs)
+    write_llava_wild(root / "LLaVA_Wild" / "llava-bench-in-the-wild", photographs)
     write_text_vqa(root / "TextVQA", photographs)
     write_viz_wiz(root / "VisWiz", photographs)
     write_mmmu(root / "MMMU" / "MMMU", photographs)
@@ -27,7 +39,8 @@ def test_every_set_runs_from_its_authors_layout(tmp_path, photographs):
     script = (
         "import sys\nfrom api_cli.cli import app\n"
         "for name in sys.argv[1:]:\n"
-        "    try: app(['clip', '--dataset', name, '--model-name', 'demo', '--quiet'])\n"
+        "    flags = ['--dataset', name, '--model-name', 'demo', '--batch-size', '8', '--quiet']\n"
+        f"    try: app(['{method}', *flags])\n"
         "    except SystemExit as exit: assert not exit.code, name\n"
     )
     process = subprocess.run(
@@ -42,12 +55,13 @@ def test_every_set_runs_from_its_authors_layout(tmp_path, photographs):
     folders = dict(zip(SETS, process.stdout.splitlines(), strict=True))
     rows = {}
     for name, folder in folders.items():
-        assert folder.startswith(f"experiments/APICLIP_{name}_demo_")
+        assert folder.startswith(f"experiments/{prefix}_{name}_demo_")
         rows[name] = read_json_lines(tmp_path / folder / "metadata.jsonl")
-        assert all(row["prompt"] for row in rows[name])
+        assert name in ("mmvet", "LLaVA_Wild") or all(row["prompt"] for row in rows[name])
+        assert all(("auxiliary_answer" in row) == (method == "llava") for row in rows[name])
         assert not (tmp_path / folder / "errors.jsonl").exists()
     assert {name: len(rows[name]) for name in SETS} == {
-        "textVQA": 2, "VisWiz": 2, "MMMU": 33, "MME": 56, "POPE": 6,
+        "mmvet": 2, "LLaVA_Wild": 2, "textVQA": 2, "VisWiz": 2, "MMMU": 33, "MME": 56, "POPE": 6,
     }  # fmt: skip
     assert {row["category"] for row in rows["MME"]} == set(SUBTASKS)
     assert rows["VisWiz"][0]["dataset_image"] == "VizWiz_val_00000000.jpg"
