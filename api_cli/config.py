@@ -7,17 +7,15 @@ these fields, so each is described once.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
 from api_cli import parsers
-from api_cli.errors import UsageError
-from api_cli.parsers import Parse
+from api_cli.options import Option, find_config, option, parse_all, plain, read_yaml
 from api_cli.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 from datasets_manager import DatasetOptions
 
@@ -25,44 +23,6 @@ ENVIRONMENT_PREFIX = "APIPROMPT_"
 DATA, MODEL, MASK, OUTPUT, RUN = "Data", "Model", "Mask", "Output", "Run"
 
 C = TypeVar("C", bound="RunConfig")
-
-
-def plain(value: Any) -> Any:
-    """A field's value in YAML's own types; one value of several possible stands alone."""
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        items = [plain(item) for item in value]
-        return items[0] if len(items) == 1 else items
-    return value
-
-
-class Option(NamedTuple):
-    """What a field is beside a value.
-
-    Attributes:
-        parse: text of a flag or variable, or an object of YAML, to the field's value; raises
-            ValueError saying what it expected.
-        help: for `--help`.
-        metavar: how `--help` shows the value; empty for a switch.
-        default: how `--help` shows the default.
-        panel: heading under which `--help` shows it.
-    """
-
-    parse: Parse
-    help: str
-    metavar: str
-    default: str
-    panel: str
-
-
-def option(
-    panel: str, default: Any, parse: Parse, metavar: str, help: str, shown: str | None = None
-) -> Any:
-    """A dataclass field that is also a flag."""
-    if shown is None:
-        shown = "" if parse is parsers.switch else str(plain(default))
-    return field(default=default, metadata={"option": Option(parse, help, metavar, shown, panel)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,14 +220,14 @@ class RunConfig:
         values: dict[str, Any] = {}
         if config_file is not None:
             path = find_config(config_file)
-            values |= _parse_all(options, _read_yaml(path), lambda name: f"{path}: {name}")
+            values |= parse_all(options, read_yaml(path), lambda name: f"{path}: {name}")
         variables = {
             name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
             for name, value in environment.items()
             if name.startswith(ENVIRONMENT_PREFIX) and value
         }
-        values |= _parse_all(options, variables, lambda name: ENVIRONMENT_PREFIX + name.upper())
-        values |= _parse_all(options, flags, lambda name: f"--{name.replace('_', '-')}")
+        values |= parse_all(options, variables, lambda name: ENVIRONMENT_PREFIX + name.upper())
+        values |= parse_all(options, flags, lambda name: f"--{name.replace('_', '-')}")
         return cls(**values)
 
     @property
@@ -420,61 +380,3 @@ class LlavaConfig(RunConfig):
         if self.model_name is not None:
             return self.model_name
         return "demo" if self.dataset == "demo" else "13b"
-
-
-def find_config(name: str) -> Path:
-    """The file of that name, or the shipped configuration of that name. Raises UsageError."""
-    if Path(name).is_file():
-        return Path(name)
-    shipped = {path.stem: path for path in shipped_configs()}
-    try:
-        return shipped[name.removesuffix(".yaml")]
-    except KeyError:
-        raise UsageError(
-            f"--config {name}: neither a file nor one of the shipped configurations "
-            f"({', '.join(shipped)})"
-        ) from None
-
-
-def shipped_configs() -> list[Path]:
-    """The configurations that come with the program: in the wheel, or beside a checkout."""
-    package = Path(__file__).parent
-    folder = package / "configs"
-    return sorted((folder if folder.is_dir() else package.parent / "configs").glob("*.yaml"))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"--config {path}: cannot be read as YAML: {reason}") from error
-    if content is None:
-        return {}
-    if isinstance(content, dict) and "settings" in content and "config" in content:
-        content = content["config"]  # a run folder's run.yaml
-    if not isinstance(content, dict):
-        raise UsageError(f"--config {path}: expected keys and values, got {content!r:.80}")
-    return {str(key): value for key, value in content.items()}
-
-
-def _parse_all(
-    options: Mapping[str, Option], raw: Mapping[str, Any], place: Callable[[str], str]
-) -> dict[str, Any]:
-    """Validate raw values by field; None counts as not given."""
-    values = {}
-    for name, value in raw.items():
-        if name not in options:
-            raise UsageError(f"{place(name)}: unknown key{_nearest(name, options)}")
-        if value is None:
-            continue
-        try:
-            values[name] = options[name].parse(value)
-        except ValueError as error:
-            raise UsageError(f"{place(name)}: {error}; got {value!r}") from None
-    return values
-
-
-def _nearest(name: str, options: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.replace("-", "_"), list(options), n=1)
-    return f"; did you mean {near[0]}?" if near else f" (known: {', '.join(options)})"

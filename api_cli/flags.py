@@ -9,8 +9,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from api_cli.config import RUN, Option, RunConfig, shipped_configs
+from api_cli.config import RUN, RunConfig
 from api_cli.errors import Interrupted
+from api_cli.options import Option, shipped_configs
 
 C = TypeVar("C", bound=RunConfig)
 

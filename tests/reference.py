@@ -17,6 +17,9 @@ import torch
 from PIL import Image, ImageOps
 from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
 
 class ReferenceClip:
     """A checkpoint folder's CLIP in float64, one image at a time."""
@@ -27,22 +30,12 @@ class ReferenceClip:
         self.tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
         self.size = self.model.visual.image_size[0]
         self.grid = self.model.visual.grid_size[0]
-        self.mean = (0.48145466, 0.4578275, 0.40821073)
-        self.std = (0.26862954, 0.26130258, 0.27577711)
 
     def pixels(self, image: Image.Image, fit: str) -> torch.Tensor:
         """(1, 3, S, S), as METHOD.md section 7 has the fit."""
         if fit == "paper":
             return self.preprocess(image)[None].double()
-        if fit == "pad":
-            side = max(image.size)
-            square = Image.new("RGB", (side, side), tuple(int(m * 255) for m in self.mean))
-            square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-            image = square
-        small = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        levels = np.asarray(small, dtype=np.float64) / 255
-        normalised = (levels - np.array(self.mean)) / np.array(self.std)
-        return torch.from_numpy(normalised).permute(2, 0, 1)[None]
+        return normalised(padded(image) if fit == "pad" else image, self.size)
 
     @torch.no_grad()
     def maps(
@@ -100,6 +93,21 @@ class ReferenceClip:
         return self.model.encode_image(pixels)
 
 
+def padded(image: Image.Image) -> Image.Image:
+    """Centred on a square of the mean colour."""
+    side = max(image.size)
+    square = Image.new("RGB", (side, side), tuple(int(m * 255) for m in MEAN))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return square
+
+
+def normalised(image: Image.Image, size: int) -> torch.Tensor:
+    """(1, 3, size, size), the whole image."""
+    small = image.resize((size, size), Image.Resampling.BICUBIC)
+    levels = np.asarray(small, dtype=np.float64) / 255
+    return torch.from_numpy((levels - np.array(MEAN)) / np.array(STD)).permute(2, 0, 1)[None]
+
+
 def layer_norm(norm: torch.nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
     mean = x.mean(dim=-1, keepdim=True)
     variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)
@@ -124,22 +132,12 @@ class ReferenceLlava:
         self.config = self.model.config
         self.size = self.config.vision_config.image_size
         self.grid = self.size // self.config.vision_config.patch_size
-        self.mean = (0.48145466, 0.4578275, 0.40821073)
-        self.std = (0.26862954, 0.26130258, 0.27577711)
         end = self.model.generation_config.eos_token_id
         self.end = set(end) if isinstance(end, list) else {end}
 
     def pixels(self, image: Image.Image, fit: str) -> torch.Tensor:
         """(1, 3, S, S): padded to a square with the mean colour (unless squashed), resized."""
-        if fit != "squash":
-            side = max(image.size)
-            square = Image.new("RGB", (side, side), tuple(int(m * 255) for m in self.mean))
-            square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-            image = square
-        small = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        levels = np.asarray(small, dtype=np.float64) / 255
-        normalised = (levels - np.array(self.mean)) / np.array(self.std)
-        return torch.from_numpy(normalised).permute(2, 0, 1)[None]
+        return normalised(image if fit == "squash" else padded(image), self.size)
 
     @torch.no_grad()
     def answer(
