@@ -26,6 +26,7 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaProcessor,
     PreTrainedTokenizerFast,
+    SiglipVisionConfig,
 )
 
 # tests run one a core: more threads would only wait for each other
@@ -156,6 +157,7 @@ def write_llava(
     groups: int = 2,
     context: int = 512,
     additional_image_tokens: int = 1,
+    siglip: bool = False,
 ) -> None:
     """Write a small LLaVA with random weights as a transformers folder."""
     vocabulary = Tokenizer(models.BPE())
@@ -177,13 +179,13 @@ def write_llava(
         CLIPImageProcessor(size={"shortest_edge": image_size}, crop_size=side),
         tokenizer,
         patch_size=patch_size,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=additional_image_tokens,
+        vision_feature_select_strategy="full" if siglip else "default",
+        num_additional_image_tokens=0 if siglip else additional_image_tokens,
     ).save_pretrained(folder)
 
     vision = {"image_size": image_size, "patch_size": patch_size, "hidden_size": 48}
     shape = {"num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 96}
-    tower = CLIPVisionConfig(**vision, **shape, projection_dim=48)
+    tower = SiglipVisionConfig(**vision, **shape) if siglip else CLIPVisionConfig(**vision, **shape)
     language = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=16 * heads,
@@ -197,7 +199,12 @@ def write_llava(
     )
     torch.manual_seed(heads + groups)
     image = tokenizer.convert_tokens_to_ids("<image>")
-    config = LlavaConfig(vision_config=tower, text_config=language, image_token_id=image)
+    config = LlavaConfig(
+        vision_config=tower,
+        text_config=language,
+        image_token_id=image,
+        vision_feature_select_strategy="full" if siglip else "default",
+    )
     model = LlavaForConditionalGeneration(config)
     for weight in model.parameters():  # attention that looks somewhere, answers that differ
         if weight.ndim == 2:

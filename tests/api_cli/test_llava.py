@@ -149,6 +149,14 @@ def test_a_large_model_may_be_spread(checkpoint, model, photographs, monkeypatch
     np.testing.assert_allclose(ours.maps, theirs.maps, atol=1e-6)
 
 
+def test_a_tower_without_a_cls_token(tmp_path, photographs):
+    write_llava(tmp_path / "siglip", image_size=56, siglip=True)
+    model = LlavaRelevance(LlavaCheckpoint(str(tmp_path / "siglip")))
+    [(maps, _)] = model.relevance(images(model, photographs, "wide"), ["what?"], [0])
+    assert maps.shape == (1, 1, 4, 4)
+    np.testing.assert_allclose(maps.sum(), 1, rtol=1e-5)
+
+
 def test_the_library_function(llava_folder, photographs):
     folder = str(llava_folder("six-by-six"))
     paths = [photographs["square"], photographs["wide"]]
