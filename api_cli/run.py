@@ -129,7 +129,7 @@ def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> Mod
         card = model_card.recall(folder, auxiliary.words)
         if card is not None:
             return card
-    console.say(f"finding {auxiliary.words[1]}, downloading it where necessary")
+    console.say(f"looking for {auxiliary.words[1]}")
     checkpoint = auxiliary.find()
     card = ModelCard(
         checkpoint.short_name,
