@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from datasets_manager import prompts
@@ -32,13 +33,8 @@ def from_tables(
     for sample in one_sample_a_row(tables, columns):
         subtask, image = PurePosixPath(sample.key).parts[0], PurePosixPath(sample.key).name
         seen[sample.key] += 1
-        yield Sample(
-            key=f"{subtask}_{image}_{seen[sample.key]}",
-            index=sample.index,
-            image=sample.image,
-            question=_raw(sample.question),
-            extra=sample.extra,
-        )
+        key = f"{subtask}_{image}_{seen[sample.key]}"
+        yield replace(sample, key=key, question=_raw(sample.question))
 
 
 @register(

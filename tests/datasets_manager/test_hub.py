@@ -56,6 +56,10 @@ def test_a_set_from_the_hub(name, write, keys, question, asked, tmp_path, pictur
     assert {"answer", "answers", "gpt_answer"} & set(samples[1].extra)
     assert not {"image", "question"} & set(samples[1].extra)
     json.dumps(dict(samples[1].extra))
+    options = DatasetOptions(source="hub", hub_id=str(copy), query_column="question_id")
+    hinted = get_dataset(name, tmp_path, options)
+    assert [s.query for s in hinted] == [str(s.extra["question_id"]) for s in samples]
+    assert [s.question for s in hinted] == [s.question for s in samples]
 
 
 def test_mmmu_from_the_hub_is_mmmu_from_disk(tmp_path, photographs):
