@@ -158,7 +158,7 @@ def test_a_set_that_is_not_there_says_where_to_get_it(name, says, tmp_path):
     [
         ("mmvet", {"images": "first"}, "--images does not apply to mmvet; it takes --hub-id"),
         ("imagefolder", {"split": "test"}, "--split does not apply to imagefolder; it takes"),
-        ("demo", {"question": "?"}, "--question does not apply to demo$"),
+        ("demo", {"question": "?"}, "--question does not apply to demo; it takes --query-column$"),
         ("mmvet", {"source": "disk", "revision": "v1"}, "--revision does not apply to mmvet on"),
     ],
 )
