@@ -102,6 +102,8 @@ def run_llava(config: LlavaConfig, console: Console, launch: Launch) -> Outcome:
 
         device = str(pick_device(config.device, launch.local_rank))
         console.say(f"loading {config.model} on {device} in {precision}")
+        if device == "cpu" and precision == "fp16":
+            console.warn("fp16 is slow on a CPU; --precision fp32, where memory does, is faster")
         may_spread = config.device == "auto" and launch.world_size == 1
         return LlavaRelevance(
             find(),

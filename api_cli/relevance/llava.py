@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -75,9 +76,10 @@ class LlavaRelevance:
         self._highlight = highlight
         processor = checkpoint.create_processor()
         self.tokenizer = processor.tokenizer
-        self._mean = np.array(processor.image_processor.image_mean, np.float32)
-        self._std = np.array(processor.image_processor.image_std, np.float32)
-        self._fill = tuple(int(255 * level) for level in self._mean.tolist())
+        levels = processor.image_processor
+        self._mean = np.array(levels.image_mean, np.float32)
+        self._std = np.array(levels.image_std, np.float32)
+        self._fill = tuple(int(255 * level) for level in levels.image_mean)
         self._device = pick_device(device)
         self.model = checkpoint.create_model(
             self._device,
@@ -188,14 +190,12 @@ class LlavaRelevance:
 
     def _passes_of(self, text: str, tokens: torch.Tensor) -> torch.Tensor:
         """Which passes, (S,) bool, produced the first `text`, whatever its case, in the answer."""
-        answer = self._decode(tokens)
-        start = answer.casefold().find(text.casefold())
-        if start < 0:
+        found = re.search(re.escape(text), self._decode(tokens), re.IGNORECASE)
+        if found is None:
             return torch.zeros(len(tokens), dtype=torch.bool)
+        start, end = found.span()
         lengths = [len(self._decode(tokens[:n])) for n in range(len(tokens) + 1)]
-        return torch.tensor(
-            [before < start + len(text) and after > start for before, after in pairwise(lengths)]
-        )
+        return torch.tensor([before < end and after > start for before, after in pairwise(lengths)])
 
     def _decode(self, tokens: torch.Tensor) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
