@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -145,3 +146,26 @@ def test_quantised_weights_need_their_library(llava_folder, apiprompt):
 )
 def test_flags_are_checked_before_anything_is_loaded(flag, value, said, apiprompt):
     assert said in apiprompt("llava", flag, value, status=2).stderr
+
+
+def test_a_hub_id_is_found_in_the_hubs_cache(llava_folder, apiprompt, make_dataset, tmp_path):
+    """As the hub's library leaves it: snapshots of links to blobs."""
+    repository = tmp_path / "home" / "hub" / "models--me--tiny"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    (repository / "blobs").mkdir()
+    for file in llava_folder("six-by-six").iterdir():
+        blob = repository / "blobs" / hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copy(file, blob)
+        (snapshot / file.name).symlink_to(blob)
+    process = apiprompt(
+        "llava", "--model-name", "me/tiny", "--dataset", "imagefolder",
+        "--data-root", make_dataset(), HF_HOME=str(tmp_path / "home"),
+    )  # fmt: skip
+    assert "APILLaVA_imagefolder_me_tiny_2" in process.stdout
+    folder = tmp_path / process.stdout.strip()
+    identity = LlavaCheckpoint(str(llava_folder("six-by-six"))).identity
+    assert f"weights: {identity}" in (folder / "run.yaml").read_text()
