@@ -99,6 +99,7 @@ _PHRASES = ("{x}", "{x}?", "the {x}", "{a}", "a photo of {a}", "{xs}", "picture 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
 
 SAY_COLOUR = 0.35  # how often a colour is said that the question does not need
+OTHER_COLOUR = 0.25  # how often an absent thing is a shown one in another colour
 
 
 @dataclass(frozen=True)
@@ -221,12 +222,24 @@ def ask(
 
 
 def ask_absent(rng: np.random.Generator, scene: Scene, split: Split = "train") -> Question:
-    """A presence question about something the scene does not show; the answer is no."""
+    """A presence question about something the scene does not show; the answer is no.
+
+    Either a thing that is not there, or one that is, in a colour that it has not.
+    """
     shown = {thing.name for thing in scene.objects}
-    names = [thing.name for thing in THINGS if thing.name not in shown]
-    name = names[rng.integers(len(names))]
-    text = _words(rng, _TEMPLATES["presence"][split], "presence", name, None)
-    return Question(text, "no", "presence", name, None, (), None)
+    coloured = [thing.name for thing in scene.objects if thing.color]
+    if coloured and rng.random() < OTHER_COLOUR:
+        name = coloured[rng.integers(len(coloured))]
+        known = {thing.color for thing in scene.objects if thing.name == name}
+        say = True
+    else:
+        names = [thing.name for thing in THINGS if thing.name not in shown]
+        name, known = names[rng.integers(len(names))], set()
+        say = THING_BY_NAME[name].recolourable and rng.random() < SAY_COLOUR
+    colours = [color for color in COLOURS if color not in known]
+    color = colours[rng.integers(len(colours))] if say else None
+    text = _words(rng, _TEMPLATES["presence"][split], "presence", name, color)
+    return Question(text, "no", "presence", name, color, (), None)
 
 
 def ask_any(
