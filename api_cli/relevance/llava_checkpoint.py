@@ -78,7 +78,7 @@ class LlavaCheckpoint:
         is_folder = self._hub_id is None and name != DEMO
         self.short_name = self._folder.resolve().name if is_folder else name.replace("/", "_")
 
-        config = self._read_config()
+        config = self._config
         text, vision = config.text_config, config.vision_config
         self.number_of_layers: int = text.num_hidden_layers
         side = vision.image_size // vision.patch_size

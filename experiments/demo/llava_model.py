@@ -24,12 +24,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from api_cli.prompt import PROMPT_TEMPLATE as PROMPT
+
 DEMO_CLIP = Path(__file__).parents[2] / "api_cli" / "models" / "demo_clip"
-PROMPT = (
-    "A chat between a curious human and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the human's questions. "
-    "USER: <image>\n{question} ASSISTANT:"
-)
 PAD, START, END, IMAGE = "<pad>", "<s>", "</s>", "<image>"
 VOCABULARY = 1500  # at most; 256 bytes, then pieces of words
 SIZE, PATCH = 144, 12
