@@ -68,7 +68,8 @@ def describe(sample: Sample, *, draw: bool = False) -> Text:
     else:
         what = f"{image.width} x {image.height} pixels"
         picture = in_blocks(image) if draw else picture
-    fields = {"question": sample.question, **sample.extra}
+    hint = {} if sample.hint is None else {"query": sample.query}
+    fields = {"question": sample.question, **hint, **sample.extra}
     return Text.assemble(
         picture,
         (sample.key, "bold"),
@@ -108,7 +109,7 @@ def find_faults(samples: Sequence[Sample]) -> Iterator[tuple[Sample, str]]:
 
 def _fault(sample: Sample) -> str:
     """What is wrong with a sample; empty where nothing is."""
-    if not sample.question.strip():
+    if not sample.query.strip():
         return "the question is empty"
     try:
         decode(sample.read_image())

@@ -27,7 +27,7 @@ _OBTAIN = (
 @register(
     "imagefolder",
     about="your own: --data-root DIR with metadata.jsonl, .csv or .parquet (file_name, question, "
-    "optional key), with a .txt beside each image, or with --question for all",
+    "optional key and hint), with a .txt beside each image, or with --question for all",
     home="https://huggingface.co/docs/datasets/image_dataset",
     licence="yours",
     takes=("question", *COLUMN_OPTIONS),

@@ -199,3 +199,6 @@ def test_what_the_model_is_asked_is_part_of_the_content(apiprompt, make_dataset,
                        "--range", "0", "1", "--output-folder", "words")  # fmt: skip
     [row] = read_json_lines(tmp_path / column.stdout.strip() / "metadata.jsonl")
     assert row["query"] == "a"
+    shown = apiprompt("datasets", "show", "imagefolder", "--data-root", tmp_path / "pictures",
+                      "--query-column", "words")  # fmt: skip
+    assert "query: b" in shown.stdout
