@@ -80,7 +80,7 @@ def open_table(hub_id: str, config: str | None, split: str, revision: str | None
     """
     import datasets
 
-    place = f"{hub_id}{f' ({config})' if config else ''}, split {split}"
+    place = _place(hub_id, config, split)
     try:
         dataset = datasets.load_dataset(hub_id, config, split=split, revision=revision)
     except Exception as error:  # the library raises whatever its parts do
@@ -96,7 +96,7 @@ def stream_tables(hub_id: str, config: str | None, split: str, revision: str | N
     """
     import datasets
 
-    place = f"{hub_id}{f' ({config})' if config else ''}, split {split}"
+    place = _place(hub_id, config, split)
     try:
         builder = datasets.load_dataset_builder(hub_id, config, revision=revision)
         files = [str(file) for file in (builder.config.data_files or {})[split]]
@@ -108,6 +108,10 @@ def stream_tables(hub_id: str, config: str | None, split: str, revision: str | N
             "leave --streaming out, or pass --revision refs/convert/parquet where the hub has one"
         )
     return [StreamedTable(file) for file in files]
+
+
+def _place(hub_id: str, config: str | None, split: str) -> str:
+    return f"{hub_id}{f' ({config})' if config else ''}, split {split}"
 
 
 def not_to_be_had(place: str, error: Exception) -> DatasetError:

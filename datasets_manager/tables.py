@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from datasets_manager.base import DatasetError, Sample, required
 
 if TYPE_CHECKING:
     import datasets
 
-_GROUPS_KEPT = 4  # of a streamed table: pictures and other columns, of two groups of rows
+_GROUPS_KEPT = 4  # of streamed tables: pictures and other columns, of two groups of rows
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -229,16 +229,18 @@ class ParquetTable:
 class StreamedTable(ParquetTable):
     """A parquet file somewhere else, of which only what is needed is fetched.
 
-    Rows are fetched by the group, and the last groups are kept for their other rows.
+    Rows are fetched by the group, and the last groups, of all files together, are kept for their
+    other rows.
 
     Args:
         url: of the file, as fsspec takes it (`hf://datasets/...`), or a path.
     """
 
+    _groups: ClassVar[dict[tuple[str, int, tuple[str, ...]], Any]] = {}
+    _fetching: ClassVar[Lock] = Lock()
+
     def __init__(self, url: str) -> None:
         self._url = url
-        self._groups: dict[tuple[int, tuple[str, ...]], Any] = {}
-        self._fetching = Lock()
         super().__init__(Path(url))
         self.place = url
 
@@ -251,11 +253,12 @@ class StreamedTable(ParquetTable):
 
     def _read_group(self, group: int, names: tuple[str, ...]) -> Any:
         with self._fetching:  # the others wait for the same group instead of fetching it as well
-            if (group, names) not in self._groups:
+            key = (self._url, group, names)
+            if key not in self._groups:
                 while len(self._groups) >= _GROUPS_KEPT:
                     del self._groups[next(iter(self._groups))]
-                self._groups[group, names] = super()._read_group(group, names)
-            return self._groups[group, names]
+                self._groups[key] = super()._read_group(group, names)
+            return self._groups[key]
 
 
 class HubTable:

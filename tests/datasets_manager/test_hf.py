@@ -7,6 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from datasets_manager import DatasetError, DatasetOptions, canonical_name, get_dataset
+from datasets_manager.tables import StreamedTable
 from tests.hub_copies import write_repository
 
 ROWS = [
@@ -103,6 +104,18 @@ def test_streaming_fetches_what_is_needed(tmp_path, pictures, monkeypatch):
     assert samples[15].extra["uid"] == "15"
     assert fetched == [(1, "image"), (2, "image"), (1, "uid")]
     assert not list((tmp_path / "cache").rglob("*.arrow"))
+
+
+def test_streaming_many_files_keeps_few_groups(tmp_path, pictures):
+    """Sets larger than the disk have many files, and memory must not grow with them."""
+    folder = write_repository(tmp_path / "me" / "mine", "test", ROWS, pictures)
+    [file] = folder.glob("data/*")
+    for n in range(1, 12):
+        (file.parent / f"test-{n:05d}-of-00012.parquet").write_bytes(file.read_bytes())
+    samples = get_dataset("hf:me/mine", options=DatasetOptions(streaming=True))
+    assert len(samples) == 24
+    assert [s.read_image() for s in samples] == pictures * 12
+    assert len(StreamedTable._groups) <= 4
 
 
 def test_only_parquet_is_streamed(tmp_path):
