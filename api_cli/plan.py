@@ -11,13 +11,15 @@ from hashlib import sha256
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from api_cli.config import RunConfig
 from api_cli.console import Console
 from api_cli.errors import RunFolderError, UsageError
 from api_cli.masking import MaskSettings
+from api_cli.model_card import ModelCard
 from api_cli.pipeline import MAPS_SUFFIX, Job, Variant, default_num_workers
+from api_cli.relevance import Checkpoint
 from api_cli.run_folder import RunFolder, digest_question
 from datasets_manager import Dataset, Sample
 
@@ -30,21 +32,7 @@ class Setting(NamedTuple):
     path: Path
 
 
-class Layered(Protocol):
-    """What is known of a model's layers."""
-
-    @property
-    def number_of_layers(self) -> int:
-        """Layers that can be read."""
-        ...
-
-    @property
-    def default_layer(self) -> int:
-        """Read where nobody says otherwise; negative counts from the end."""
-        ...
-
-
-def resolve_layers(layer_index: Sequence[int] | None, model: Layered) -> list[int]:
+def resolve_layers(layer_index: Sequence[int] | None, model: ModelCard | Checkpoint) -> list[int]:
     """Layers counted from 0, each once; the model's default one for None.
 
     Raises UsageError for one the model does not have.
