@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench wheel clean
+.PHONY: help demo quick test lint format bench wheel clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,10 +17,14 @@ demo: $(VENV)/.run ## Install what running needs, then mask the demo set with th
 test: $(VENV)/.test ## Install what testing needs, then run the tests.
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.dev ## Check lint, format and types.
+quick: $(VENV)/.test ## Run the tests that need no process and no model, in half a minute.
+	$(BIN)/python -m pytest -m "not process and not model" --numprocesses=0 $(ARGS)
+
+lint: $(VENV)/.dev ## Check lint, format, types and the order of imports.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## Format the code and mend what lint can mend.
 	$(BIN)/ruff check --fix .

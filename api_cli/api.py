@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
-from api_cli.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
+from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 
 if TYPE_CHECKING:
-    from api_cli.config import ClipConfig, LlavaConfig
-    from api_cli.methods import Method
+    from api_cli.masking import Method
+    from api_cli.options.run import RunConfig
     from api_cli.relevance import Checkpoint, RelevanceModel
 
 Picture = str | Path | Image.Image
@@ -61,16 +61,10 @@ def clip_api(
         ApipromptError: for arguments or a model that will not do.
         OSError: for a picture that cannot be read.
     """
-    from api_cli.config import ClipConfig
-    from api_cli.methods import CLIP
+    from api_cli.options.clip import ClipConfig
 
-    given = _given(locals(), ClipConfig)
-    config = ClipConfig.resolve(given, {})
-
-    def load() -> tuple[Checkpoint, RelevanceModel]:
-        return _clip(model_name, pretrained, config.fit, config.device, config.precision)
-
-    return _mask_all(images, queries, batch_size, config, CLIP, load)
+    config = ClipConfig.resolve(_given(locals(), ClipConfig), {})
+    return _mask_all(images, queries, batch_size, config, _load_clip)
 
 
 def llava_api(
@@ -122,28 +116,13 @@ def llava_api(
         ApipromptError: for arguments or a model that will not do.
         OSError: for a picture that cannot be read.
     """
-    from api_cli.config import LlavaConfig
-    from api_cli.methods import LLAVA
+    from api_cli.options.llava import LlavaConfig
 
-    given = _given(locals(), LlavaConfig)
-    config = LlavaConfig.resolve(given, {})
-
-    def load() -> tuple[Checkpoint, RelevanceModel]:
-        return _llava(
-            model_name,
-            fit=config.fit,
-            device=config.device,
-            precision=config.precision,
-            load_in=config.load_in,
-            max_new_tokens=config.max_new_tokens,
-            prompt_template=config.prompt_template,
-            highlight=config.highlight,
-        )
-
-    return _mask_all(images, queries, batch_size, config, LLAVA, load)
+    config = LlavaConfig.resolve(_given(locals(), LlavaConfig), {})
+    return _mask_all(images, queries, batch_size, config, _load_llava)
 
 
-def _given(arguments: dict[str, Any], config_class: type[ClipConfig | LlavaConfig]) -> Any:
+def _given(arguments: dict[str, Any], config_class: type[RunConfig]) -> Any:
     """Those of a function's arguments that are fields of a configuration, to be checked by it."""
     names = config_class.options().keys() - {"images"}
     return {name: value for name, value in arguments.items() if name in names}
@@ -153,14 +132,14 @@ def _mask_all(
     images: Sequence[Picture],
     queries: Sequence[str],
     batch_size: int,
-    config: ClipConfig | LlavaConfig,
-    method: Method,
-    load: Callable[[], tuple[Checkpoint, RelevanceModel]],
+    config: RunConfig,
+    load: Callable[[RunConfig], Loaded],
 ) -> list[Image.Image]:
     """The masked images: one layer and one setting of the mask for all."""
     from api_cli.errors import UsageError
     from api_cli.masking import MaskSettings, apply_mask
-    from api_cli.plan import resolve_layers
+    from api_cli.options.config import MODEL
+    from api_cli.relevance.layers import resolve_layers
 
     if len(images) != len(queries):
         raise UsageError(f"{len(images)} images but {len(queries)} queries: give one for each")
@@ -170,7 +149,12 @@ def _mask_all(
         config.interpolate_method_name[0],
         config.grayscale[0],
     )
-    checkpoint, model = load()
+    # what shapes the model alone, so that calls with other masks find it loaded
+    shaping = {name for name, option in config.options().items() if option.panel == MODEL}
+    shaping -= {"layer_index", "batch_size"}
+    method, checkpoint, model = load(
+        type(config)(**{name: getattr(config, name) for name in shaping})
+    )
     layers = resolve_layers(config.layer_index, checkpoint)
 
     masked = []
@@ -184,28 +168,30 @@ def _mask_all(
     return masked
 
 
-@lru_cache(maxsize=2)
-def _clip(
-    model_name: str, pretrained: str | None, fit: str, device: str, precision: str
-) -> tuple[Checkpoint, RelevanceModel]:
-    from api_cli.relevance.clip import ClipRelevance
-    from api_cli.relevance.clip_checkpoint import ClipCheckpoint
+class Loaded(NamedTuple):
+    """An auxiliary model in memory, and what is made of its maps."""
 
-    checkpoint = ClipCheckpoint(model_name, pretrained)
-    model = ClipRelevance(checkpoint, fit=fit, device=device, precision=precision)
-    return checkpoint, model
+    method: Method
+    checkpoint: Checkpoint
+    model: RelevanceModel
 
 
-@lru_cache(maxsize=1)
-def _llava(model_name: str, **options: Any) -> tuple[Checkpoint, RelevanceModel]:
-    from api_cli.relevance.llava import LlavaRelevance
-    from api_cli.relevance.llava_checkpoint import LlavaCheckpoint
+def _load(config: RunConfig) -> Loaded:
+    from api_cli.console import Console
+    from api_cli.options.launch import Launch
+    from api_cli.relevance.auxiliaries import auxiliary_of
 
-    checkpoint = LlavaCheckpoint(model_name)
-    return checkpoint, LlavaRelevance(checkpoint, **options)
+    auxiliary = auxiliary_of(config, Console(quiet=True), Launch())
+    checkpoint = auxiliary.find()
+    precision = checkpoint.precision if config.precision == "auto" else config.precision
+    return Loaded(auxiliary.method, checkpoint, auxiliary.load(precision))
+
+
+_load_clip = lru_cache(maxsize=2)(_load)
+_load_llava = lru_cache(maxsize=1)(_load)
 
 
 def _picture(image: Picture) -> Image.Image:
-    from api_cli.pipeline import decode, to_rgb
+    from api_cli.runs.pictures import decode, to_rgb
 
     return to_rgb(image) if isinstance(image, Image.Image) else decode(Path(image).read_bytes())

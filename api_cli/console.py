@@ -6,15 +6,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:
-    from api_cli.pipeline import Report
-
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+class Counts(Protocol):
+    """How far a run is."""
+
+    @property
+    def finished(self) -> int:
+        """Samples that are done."""
+        ...
+
+    @property
+    def failed(self) -> int:
+        """Samples that failed."""
+        ...
 
 
 class Console:
@@ -47,7 +58,7 @@ class Console:
         rich.print(renderable)
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Callable[[Report], None]]:
+    def progress(self, total: int) -> Iterator[Callable[[Counts], None]]:
         """Show how far a run of `total` samples is; call what this yields after each sample."""
         if self._quiet:
             yield lambda report: None
@@ -56,7 +67,7 @@ class Console:
         else:
             yield self._lines(total)
 
-    def _bar(self, total: int) -> Iterator[Callable[[Report], None]]:
+    def _bar(self, total: int) -> Iterator[Callable[[Counts], None]]:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -68,7 +79,7 @@ class Console:
         with Progress(*columns, console=self._rich) as bar:
             task = bar.add_task("masking", total=total, speed="")
 
-            def advance(report: Report) -> None:
+            def advance(report: Counts) -> None:
                 done = report.finished + report.failed
                 speed = f"{done / (time.perf_counter() - start):.1f} images/s"
                 failed = f", {report.failed} failed" if report.failed else ""
@@ -76,11 +87,11 @@ class Console:
 
             yield advance
 
-    def _lines(self, total: int) -> Callable[[Report], None]:
+    def _lines(self, total: int) -> Callable[[Counts], None]:
         start = time.perf_counter()
         last = start
 
-        def advance(report: Report) -> None:
+        def advance(report: Counts) -> None:
             nonlocal last
             done, now = report.finished + report.failed, time.perf_counter()
             if now - last < _SECONDS_BETWEEN_LINES and done < total:

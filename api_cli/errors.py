@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SOME_FAILED = 3
+"""Exit status of a command that finished, but some samples failed."""
+
 
 class ApipromptError(Exception):
     """Something the user can mend; the message names the thing, the place and the way out."""

@@ -32,6 +32,20 @@ from transformers import (
 # tests run one a core: more threads would only wait for each other
 torch.set_num_threads(1)
 
+_PROCESS_FIXTURES = {"apiprompt"}
+_MODEL_FIXTURES = {"clip_folder", "llava_folder"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a process or a model of its own, so that `make quick` leaves it out."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & _PROCESS_FIXTURES:
+            item.add_marker(pytest.mark.process)
+        if fixtures & _MODEL_FIXTURES:
+            item.add_marker(pytest.mark.model)
+
+
 QUESTIONS = ("What colour is the cat?", "How many people wear a hat, and why?", "Where is it?")
 
 
@@ -183,8 +197,12 @@ def write_llava(
         num_additional_image_tokens=0 if siglip else additional_image_tokens,
     ).save_pretrained(folder)
 
-    vision = {"image_size": image_size, "patch_size": patch_size, "hidden_size": 48}
-    shape = {"num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 96}
+    vision: dict[str, Any] = {"image_size": image_size, "patch_size": patch_size, "hidden_size": 48}
+    shape: dict[str, Any] = {
+        "num_attention_heads": 4,
+        "num_hidden_layers": 3,
+        "intermediate_size": 96,
+    }
     tower = SiglipVisionConfig(**vision, **shape) if siglip else CLIPVisionConfig(**vision, **shape)
     language = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -199,7 +217,8 @@ def write_llava(
     )
     torch.manual_seed(heads + groups)
     image = tokenizer.convert_tokens_to_ids("<image>")
-    config = LlavaConfig(
+    config_class: Any = LlavaConfig
+    config = config_class(
         vision_config=tower,
         text_config=language,
         image_token_id=image,
@@ -244,7 +263,7 @@ def clean_environment() -> dict[str, str]:
     return inherited | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
-def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_json_lines(path: Path, rows: Iterable[object]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 

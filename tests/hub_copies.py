@@ -14,7 +14,7 @@ from tests.layouts import mmmu_table
 
 
 def write_repository(
-    folder: Path, split: str, rows: Sequence[dict[str, Any]], pictures: Sequence[bytes]
+    folder: Path, split: str, rows: Sequence[dict[str, Any]], pictures: Sequence[bytes | None]
 ) -> Path:
     """A repository of one split; a row's picture is in its column `image`."""
     (folder / "data").mkdir(parents=True)

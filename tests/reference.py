@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -191,7 +192,7 @@ class ReferenceLlava:
         return self.model.lm_head(rms_norm(language.norm, x[-1])), maps
 
 
-def rms_norm(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+def rms_norm(norm: Any, x: torch.Tensor) -> torch.Tensor:
     return x / ((x**2).mean(dim=-1, keepdim=True) + norm.variance_epsilon).sqrt() * norm.weight
 
 

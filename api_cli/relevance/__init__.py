@@ -1,18 +1,19 @@
 """Auxiliary models: images and questions in, relevance maps out.
 
-A model is one file here with one class that has the three members of `RelevanceModel`. It knows
-nothing of datasets or run folders.
+A model is a folder here: `checkpoint.py` finds it (`Checkpoint`), `model.py` reads it
+(`RelevanceModel`), `auxiliary.py` says to a run what it is (`Auxiliary`) without importing either.
+It knows nothing of datasets or run folders. `auxiliaries.py` is the table of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from PIL import Image
 
-from api_cli.masking import Array
+from api_cli.masking import Array, Method
 from api_cli.relevance.fit import GridPart
 
 if TYPE_CHECKING:
@@ -103,6 +104,19 @@ class RelevanceModel(Protocol):
         ...
 
 
-def cut(maps: Array, part: GridPart) -> Array:
-    """The part of maps (..., G, G) that shows the image: (..., h, w)."""
-    return maps[..., slice(*part.rows), slice(*part.columns)]
+class Auxiliary(NamedTuple):
+    """The model that a command was told to use, not yet looked for.
+
+    Attributes:
+        method: what is made of its maps.
+        words: method, model name and what else it was asked for with.
+        find: finds it, without loading it; the same one each time.
+        load: loads it, to run in a precision.
+        asked: what else determines its maps: prompt, length of the answer, ...
+    """
+
+    method: Method
+    words: tuple[str, ...]
+    find: Callable[[], Checkpoint]
+    load: Callable[[str], RelevanceModel]
+    asked: Mapping[str, Any]

@@ -19,14 +19,15 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from api_cli.map_store import MapStore
-from api_cli.masking import MaskSettings
-from api_cli.methods import CLIP
-from api_cli.pipeline import Belt, Job, Report, Variant, default_num_workers
+from api_cli.masking import CLIP, MaskSettings
+from api_cli.options.launch import default_num_workers
 from api_cli.relevance.clip import ClipRelevance
-from api_cli.relevance.clip_checkpoint import ClipCheckpoint
+from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
-from api_cli.run_folder import RunFolder
+from api_cli.runs.belt import Belt
+from api_cli.runs.jobs import Job, Report, Variant
+from api_cli.runs.map_store import MapStore
+from api_cli.runs.run_folder import RunFolder
 from datasets_manager import Sample
 
 _PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "motorcycle_left")

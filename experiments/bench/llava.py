@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from transformers import AutoProcessor, LlavaConfig, LlavaForConditionalGeneration
 
-from api_cli.pipeline import decode
-from api_cli.prompt import PROMPT_TEMPLATE, fill
+from api_cli.options.prompt import PROMPT_TEMPLATE, fill
 from api_cli.relevance.llava import LlavaRelevance
-from api_cli.relevance.llava_checkpoint import DEMO_FOLDER, LlavaCheckpoint
+from api_cli.relevance.llava.checkpoint import DEMO_FOLDER, LlavaCheckpoint
+from api_cli.runs.pictures import decode
 from experiments.bench.common import (
     Row,
     compare,
@@ -82,21 +82,24 @@ def measure(batch_size: int, rounds: int) -> list[Row]:
 
 def write_random_llava(folder: Path, shape: dict[str, dict[str, int]], precision: str) -> None:
     """A LLaVA with 576 image tokens of 336 pixels, the demo's tokenizer, and no short answers."""
-    processor: Any = AutoProcessor.from_pretrained(DEMO_FOLDER)
+    processor_class: Any = AutoProcessor
+    processor = processor_class.from_pretrained(DEMO_FOLDER)
     side = {"height": 336, "width": 336}
     processor.patch_size = 14
     processor.image_processor.size = {"shortest_edge": 336}
     processor.image_processor.crop_size = side
     processor.save_pretrained(folder)
     vision = {"model_type": "clip_vision_model", "image_size": 336, "patch_size": 14}
-    config = LlavaConfig(
+    config_class: Any = LlavaConfig
+    config = config_class(
         vision_config=vision | shape["vision_config"],
         text_config={"model_type": "llama", "vocab_size": 32064} | shape["text_config"],
         image_token_id=processor.image_token_id,
     )
     dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
     torch.manual_seed(0)
-    model = LlavaForConditionalGeneration._from_config(config, dtype=dtype)
+    model_class: Any = LlavaForConditionalGeneration
+    model = model_class._from_config(config, dtype=dtype)
     model.generation_config.eos_token_id = 32063  # which greedy decoding does not meet
     model.save_pretrained(folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def measure() -> list[Row]:
     """The demo set's 64 samples, three ways: names, rows, pictures to the grey level and byte."""
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        ways = {
+        ways: dict[str, list[Sequence[str]]] = {
             "1 process": [FLAGS],
             "2 processes": [LAUNCH + FLAGS],
             "3 shards": [(*FLAGS, "--shard", f"{i}/3") for i in range(3)],

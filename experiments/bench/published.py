@@ -20,7 +20,7 @@ import torch
 
 from api_cli.relevance import Prepared
 from api_cli.relevance.clip import ClipRelevance
-from api_cli.relevance.clip_checkpoint import ClipCheckpoint
+from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
 from experiments.bench.common import Row, forget_peak, peak_megabytes, write_random_weights
 
@@ -66,7 +66,7 @@ def published_forward(visual: Any, pixels: torch.Tensor) -> torch.Tensor:
             wanted = each[0]
         x = x + each.sum(dim=1) + attn.out_proj.bias
         x = x + block.mlp(block.ln_2(x))
-    return wanted
+    return torch.as_tensor(wanted)
 
 
 def _measure_one(way: str, architecture: str, weights: str) -> None:

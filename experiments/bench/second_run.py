@@ -6,9 +6,10 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from api_cli.map_store import MapStore
 from api_cli.masking import MaskSettings, apply_mask, clip_mask
-from api_cli.pipeline import decode, default_num_workers, encode
+from api_cli.options.launch import default_num_workers
+from api_cli.runs.map_store import MapStore
+from api_cli.runs.pictures import decode, encode
 from experiments.bench.common import Bench, Row, compare
 
 

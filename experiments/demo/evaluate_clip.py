@@ -35,7 +35,7 @@ from skimage.measure import label
 from api_cli.masking import Array, MaskSettings, clip_mask, resize_mask
 from api_cli.relevance import Prepared
 from api_cli.relevance.clip import ClipRelevance
-from api_cli.relevance.clip_checkpoint import ClipCheckpoint
+from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import FITS
 
 SEED = 77_2025  # not the training's, not the demo set's

@@ -34,7 +34,7 @@ from scenes import Scene
 from api_cli.masking import Array
 from api_cli.relevance import Prepared
 from api_cli.relevance.llava import LlavaRelevance
-from api_cli.relevance.llava_checkpoint import LlavaCheckpoint
+from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
 
 SEED = 78_2025  # not the training's, not the demo set's
 BATCH = 16

@@ -24,7 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from api_cli.prompt import PROMPT_TEMPLATE as PROMPT
+from api_cli.options.prompt import PROMPT_TEMPLATE as PROMPT
 
 DEMO_CLIP = Path(__file__).parents[2] / "api_cli" / "models" / "demo_clip"
 PAD, START, END, IMAGE = "<pad>", "<s>", "</s>", "<image>"

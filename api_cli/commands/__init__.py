@@ -1,0 +1,1 @@
+"""The subcommands, a file each, no logic of their own."""

@@ -1,0 +1,19 @@
+"""`apiprompt llava`."""
+
+from __future__ import annotations
+
+from api_cli.commands.mask import mask
+from api_cli.options.flags import flags_of
+from api_cli.options.llava import LlavaConfig
+
+
+@flags_of(LlavaConfig)
+def llava(config: LlavaConfig) -> None:
+    """Mask a dataset's images by what LLaVA looks at while it answers their questions.
+
+    Without any flag: the demo model on the demo set. The model's own answers
+    are in metadata.jsonl, as auxiliary_answer.
+
+    Flags, variables, --config and exit status as of `apiprompt clip`.
+    """
+    mask(config)

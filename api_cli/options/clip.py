@@ -1,0 +1,55 @@
+"""What `apiprompt clip` can be told beside what every command can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api_cli.options import parsers
+from api_cli.options.config import MODEL
+from api_cli.options.option import option
+from api_cli.options.run import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig(RunConfig):
+    """Configuration of `apiprompt clip`."""
+
+    usual_model = "ViT-L-14-336"
+
+    model_name: str | None = option(
+        MODEL,
+        None,
+        parsers.text,
+        "NAME",
+        "open_clip architecture, hf-hub:OWNER/NAME, folder with open_clip_config.json, or demo.",
+        "demo on the demo set, else ViT-L-14-336",
+    )
+    layer_index: tuple[int, ...] = option(
+        MODEL,
+        (-2,),
+        parsers.layers,
+        "L,...",
+        "Block of the image tower that is read, from 0; negative counts from the end.",
+    )
+    batch_size: int | str = option(
+        MODEL,
+        8,
+        parsers.batch_size,
+        "N",
+        "Images a forward pass, or auto; halved where memory does not do.",
+    )
+    precision: str = option(
+        MODEL,
+        "fp32",
+        parsers.one_of("fp32", "bf16", "fp16"),
+        "NAME",
+        "Of the model's forward pass: fp32, bf16 or fp16.",
+    )
+    pretrained: str | None = option(
+        MODEL,
+        None,
+        parsers.text,
+        "TAG|FILE",
+        "Weights of an architecture: open_clip tag or file.",
+        "openai",
+    )

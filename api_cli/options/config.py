@@ -1,0 +1,74 @@
+"""Configurations: one frozen dataclass a command; flags > environment > YAML > defaults.
+
+A field is at once a flag (`layer_index`: `--layer-index` or `--layer_index`), a variable
+(`APIPROMPT_LAYER_INDEX`), a YAML key and, validated, an attribute. `flags.py` makes a command's
+flags from these fields, so each is described once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+import yaml
+
+from api_cli.options.option import Option, find_config, parse_all, plain, read_yaml
+
+ENVIRONMENT_PREFIX = "APIPROMPT_"
+DATA, MODEL, MASK, OUTPUT, RUN = "Data", "Model", "Mask", "Output", "Run"
+
+C = TypeVar("C", bound="Config")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a command can be told; each field is an `option`."""
+
+    @classmethod
+    def resolve(
+        cls: type[C],
+        flags: Mapping[str, Any],
+        environment: Mapping[str, str],
+        config_file: str | None = None,
+    ) -> C:
+        """Put a configuration together.
+
+        Args:
+            flags: field name to value, as given on the command line; None is not given.
+            environment: variables; those named APIPROMPT_<FIELD> count.
+            config_file: YAML file, or name of a shipped configuration.
+
+        Raises:
+            UsageError: for an unknown key or a bad value, naming it and where it stands.
+        """
+        options = cls.options()
+        values: dict[str, Any] = {}
+        if config_file is not None:
+            path = find_config(config_file)
+            values |= parse_all(options, read_yaml(path), lambda name: f"{path}: {name}")
+        variables = {
+            name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+            for name, value in environment.items()
+            if name.startswith(ENVIRONMENT_PREFIX) and value
+        }
+        values |= parse_all(options, variables, lambda name: ENVIRONMENT_PREFIX + name.upper())
+        values |= parse_all(options, flags, lambda name: f"--{name.replace('_', '-')}")
+        return cls(**values)
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """Fields of this configuration as flags, in order."""
+        return {f.name: f.metadata["option"] for f in fields(cls)}
+
+    def to_yaml(self) -> str:
+        """YAML that `--config` reads back to the same configuration."""
+        return str(
+            yaml.safe_dump(
+                self.to_dict(), sort_keys=False, default_flow_style=None, allow_unicode=True
+            )
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field names to values of YAML's own types."""
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}

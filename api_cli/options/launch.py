@@ -1,0 +1,56 @@
+"""Several processes: which share of the samples is this one's.
+
+`accelerate launch` and `torchrun` say so in the environment. Results meet as files, so processes
+need no connection and wait for nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Launch(NamedTuple):
+    """This process among those started together.
+
+    Attributes:
+        rank: number of this process, from 0, over all machines.
+        world_size: how many there are.
+        local_rank: number of this process on its machine, which is its GPU's.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Launch:
+        """What the launcher has put into the environment; one process where there was none."""
+        if "RANK" not in environment or "WORLD_SIZE" not in environment:
+            return cls()
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        return cls(*(int(environment.get(name, 0)) for name in names))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that speaks for all."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T], shard: tuple[int, int] = (0, 1)) -> Sequence[T]:
+        """This process's items of shard I of N.
+
+        By position in the whole range, not among what is unfinished: processes that look at
+        different moments still agree on whose an item is.
+        """
+        index, number = shard
+        return items[index::number][self.rank :: self.world_size]
+
+
+def default_num_workers(num_workers: int | str) -> int:
+    """The number asked for; for "auto" one thread a core this process may use, at most eight."""
+    if isinstance(num_workers, int):
+        return num_workers
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)

@@ -1,0 +1,170 @@
+"""From the text of a flag or variable, or an object of YAML, to a value.
+
+Each function here takes either and raises ValueError saying what it expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from api_cli.options.prompt import check_template
+from datasets_manager import DatasetError, canonical_name
+
+Parse = Callable[[Any], Any]
+
+
+def text(raw: Any) -> str:
+    """Any text, or a number taken as one."""
+    if not isinstance(raw, str | int | float) or isinstance(raw, bool) or raw == "":
+        raise ValueError("expected a text")
+    return str(raw)
+
+
+def integer(low: int, high: int | None = None) -> Parse:
+    """A whole number within bounds."""
+    expected = (
+        f"expected a whole number of {low} or more"
+        if high is None
+        else (f"expected a whole number from {low} to {high}")
+    )
+
+    def parse(raw: Any) -> int:
+        if isinstance(raw, str):
+            try:
+                raw = int(raw)
+            except ValueError:
+                raise ValueError(expected) from None
+        if type(raw) is not int or raw < low or (high is not None and raw > high):
+            raise ValueError(expected)
+        return raw
+
+    return parse
+
+
+def any_integer(raw: Any) -> int:
+    """A whole number."""
+    try:
+        return int(integer(-(10**9))(raw))
+    except ValueError:
+        raise ValueError("expected a whole number") from None
+
+
+def odd_integer(raw: Any) -> int:
+    """An odd whole number of 1 or more."""
+    try:
+        value = int(integer(1)(raw))
+    except ValueError:
+        value = 0
+    if value % 2 == 0:
+        raise ValueError("expected an odd whole number of 1 or more")
+    return value
+
+
+def number(raw: Any) -> int | float:
+    """A finite number; whole ones as int, so that 5.0 and 5 name the same folder."""
+    try:
+        value = float(raw) if not isinstance(raw, bool) else float("nan")
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not abs(value) < float("inf"):
+        raise ValueError("expected a number")
+    return int(value) if value.is_integer() else value
+
+
+def one_of(*names: str) -> Parse:
+    """One of these names, whatever its case; gives it in the case here."""
+
+    def parse(raw: Any) -> str:
+        for name in names:
+            if str(raw).casefold() == name.casefold():
+                return name
+        near = difflib.get_close_matches(str(raw).casefold(), [n.casefold() for n in names], n=1)
+        hint = f"; did you mean {one_of(*names)(near[0])}?" if near else ""
+        raise ValueError(f"expected {', '.join(names[:-1])} or {names[-1]}{hint}")
+
+    return parse
+
+
+def several(parse_one: Parse) -> Parse:
+    """One or more values: a list, or a text with commas. Repeated ones count once."""
+
+    def parse(raw: Any) -> tuple[Any, ...]:
+        if isinstance(raw, str):
+            raw = [part.strip() for part in raw.split(",")]
+        values = tuple(map(parse_one, raw if isinstance(raw, list | tuple) else [raw]))
+        if not values:
+            raise ValueError("expected at least one value")
+        return tuple(dict.fromkeys(values))
+
+    return parse
+
+
+def auto_or(parse_one: Parse) -> Parse:
+    """The word auto, or a value."""
+
+    def parse(raw: Any) -> Any:
+        if raw == "auto":
+            return raw
+        try:
+            return parse_one(raw)
+        except ValueError as error:
+            raise ValueError(f"{error}, or auto") from None
+
+    return parse
+
+
+def switch(raw: Any) -> bool:
+    """True or false."""
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    try:
+        return known[str(raw).casefold()]
+    except KeyError:
+        raise ValueError("expected true or false") from None
+
+
+def sample_range(raw: Any) -> tuple[int, int]:
+    """START and STOP of samples: two numbers, or a text of them."""
+    parts = raw.replace(",", " ").split() if isinstance(raw, str) else raw
+    try:
+        start, stop = map(integer(0), parts)
+    except (TypeError, ValueError):
+        start, stop = 1, 0
+    if start > stop:
+        raise ValueError("expected START STOP, two whole numbers with 0 <= START <= STOP")
+    return start, stop
+
+
+def shard(raw: Any) -> tuple[int, int]:
+    """Index and number of a shard, from I/N."""
+    try:
+        index, number = map(int, str(raw).split("/"))
+    except ValueError:
+        index, number = 0, 0
+    if not 0 <= index < number:
+        raise ValueError("expected I/N with 0 <= I < N: the shards of 3 are 0/3, 1/3 and 2/3")
+    return index, number
+
+
+def dataset(raw: Any) -> str:
+    """A dataset's name in its canonical spelling."""
+    try:
+        return canonical_name(text(raw))
+    except DatasetError as error:
+        raise ValueError(str(error)) from None
+
+
+def prompt_template(raw: Any) -> str:
+    """A prompt with `<image>` and `{question}` in it; a written-out backslash n is a new line."""
+    return check_template(text(raw).replace("\\n", "\n"))
+
+
+def path(raw: Any) -> Path:
+    """A path, the home folder spelt out."""
+    return Path(text(raw)).expanduser()
+
+
+layers = several(any_integer)
+batch_size = auto_or(integer(1))

@@ -1,0 +1,119 @@
+"""What every command that makes masked pictures can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from api_cli.options import parsers
+from api_cli.options.config import MASK, MODEL, OUTPUT, RUN
+from api_cli.options.data import DataConfig
+from api_cli.options.option import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(DataConfig):
+    """Fields with several values make every combination.
+
+    Attributes:
+        usual_model: the model where nobody names one, on any set but the demo's.
+    """
+
+    usual_model: ClassVar[str]
+
+    # these mean something else to each command
+    model_name: str | None
+    layer_index: tuple[int, ...] | None
+    batch_size: int | str
+    precision: str
+    enhance_coe: tuple[float, ...] = option(
+        MASK, (5,), parsers.several(parsers.number), "X,...", "Contrast of the mask."
+    )
+    kernel_size: tuple[int, ...] = option(
+        MASK,
+        (3,),
+        parsers.several(parsers.odd_integer),
+        "K,...",
+        "Smoothness of the mask: odd width of the mean filter, in patches.",
+    )
+    interpolate_method_name: tuple[str, ...] = option(
+        MASK,
+        ("LANCZOS",),
+        parsers.several(
+            parsers.one_of("NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
+        ),
+        "NAME,...",
+        "Pillow's filter for resizing the mask: NEAREST, BOX, BILINEAR, HAMMING, BICUBIC, LANCZOS.",
+    )
+    grayscale: tuple[int, ...] = option(
+        MASK,
+        (0,),
+        parsers.several(parsers.integer(0, 255)),
+        "0..255,...",
+        "Grey level that irrelevant parts fade to: 0 black, 255 white.",
+    )
+    fit: str = option(
+        MODEL,
+        "paper",
+        parsers.one_of("paper", "squash", "pad"),
+        "NAME",
+        "How a rectangle meets the model's square: paper (as published: clip crops the centre, "
+        "llava pads, and masks of wide and tall images are displaced), squash or pad (both exact).",
+    )
+    device: str = option(MODEL, "auto", parsers.text, "NAME", "auto, cpu, cuda, cuda:1, mps, ...")
+    output_folder: Path = option(
+        OUTPUT, Path("experiments"), parsers.path, "DIR", "Folder in which run folders are made."
+    )
+    format: str = option(
+        OUTPUT,
+        "jpg",
+        parsers.one_of("jpg", "png", "webp"),
+        "NAME",
+        "Of the pictures: jpg, png or webp.",
+    )
+    quality: int = option(OUTPUT, 95, parsers.integer(1, 100), "1..100", "Of jpg and webp.")
+    overwrite: bool = option(
+        OUTPUT, False, parsers.switch, "", "Delete what the run folders hold and start afresh."
+    )
+    map_store: bool = option(
+        OUTPUT,
+        True,
+        parsers.switch,
+        "",
+        "Keep relevance maps beside the run folders, so that runs with other mask parameters need "
+        "no model.",
+    )
+    save_maps: bool = option(
+        OUTPUT,
+        False,
+        parsers.switch,
+        "",
+        "Write each relevance map beside the masked image, as .npy and as a heat-map picture.",
+    )
+    shard: tuple[int, int] = option(
+        RUN,
+        (0, 1),
+        parsers.shard,
+        "I/N",
+        "Do every N-th sample from the I-th on, for job arrays.",
+        "0/1",
+    )
+    num_workers: int | str = option(
+        RUN, "auto", parsers.auto_or(parsers.integer(1)), "N", "Threads that read, blend and write."
+    )
+    dry_run: bool = option(
+        RUN, False, parsers.switch, "", "Say what would be done, and do nothing."
+    )
+    quiet: bool = option(RUN, False, parsers.switch, "", "Errors only.")
+
+    @property
+    def model(self) -> str:
+        """The model's name, the default filled in."""
+        if self.model_name is not None:
+            return self.model_name
+        return "demo" if self.dataset == "demo" else self.usual_model
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field names to values of YAML's own types."""
+        return super().to_dict() | {"shard": "/".join(map(str, self.shard))}

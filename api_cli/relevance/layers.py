@@ -1,0 +1,38 @@
+"""Which layers are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from api_cli.errors import UsageError
+
+
+class Layered(Protocol):
+    """What has layers that can be read: a checkpoint, or what is remembered of one."""
+
+    @property
+    def number_of_layers(self) -> int:
+        """Layers that can be read, counted from 0."""
+        ...
+
+    @property
+    def default_layer(self) -> int:
+        """The layer read where nobody says otherwise; negative counts from the end."""
+        ...
+
+
+def resolve_layers(layer_index: Sequence[int] | None, model: Layered) -> list[int]:
+    """Layers counted from 0, each once; the model's default one for None.
+
+    Raises UsageError for one the model does not have.
+    """
+    number_of_layers = model.number_of_layers
+    layer_index = (model.default_layer,) if layer_index is None else layer_index
+    for index in layer_index:
+        if not -number_of_layers <= index < number_of_layers:
+            raise UsageError(
+                f"--layer-index {index}: the model has layers 0 to {number_of_layers - 1} "
+                f"(or -{number_of_layers} to -1, from the end)"
+            )
+    return list(dict.fromkeys(index % number_of_layers for index in layer_index))

@@ -1,0 +1,272 @@
+"""LLaVA relevance maps: METHOD.md section 2, for any LLaVA of transformers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AttentionInterface, AttentionMaskInterface, GenerationConfig
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
+from api_cli.relevance import Prepared, Relevance
+from api_cli.relevance.device import default_batch_size, pick_device
+from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
+from api_cli.relevance.square import Square, check_choices
+
+_ATTENTION = "apiprompt_sdpa"
+
+
+class LlavaRelevance:
+    """A LLaVA that tells which patches of an image it looked at when it answered a question.
+
+    Args:
+        checkpoint: which model; see `LlavaCheckpoint` for what can be had.
+        fit: how a rectangle meets the square grid: "paper", "squash" or "pad". The model sees the
+            same for "paper" and "pad".
+        device: "auto", or anything `torch.device` takes. With "auto" a model too large for one
+            GPU is spread by accelerate's device map.
+        precision: of weights and forward pass: "fp32", "bf16", "fp16", or "auto" for that of the
+            stored weights. Maps are always computed in float32.
+        max_new_tokens: length of the answer at most, 1 or more.
+        prompt_template: with `<image>` and `{question}` in it, once each.
+        highlight: count only the passes that produced this part of the answer; where the answer
+            does not have it, all.
+        load_in: "8bit" or "4bit" for weights so quantised by bitsandbytes.
+
+    Attributes:
+        model: the `LlavaForConditionalGeneration` beneath; its language model's attention is SDPA
+            under a name of this module.
+        tokenizer: its tokenizer, padding on the left.
+
+    Raises:
+        ModelError: where the model cannot be had, loaded, or read by the method.
+        UsageError: for a fit, precision or device that will not do.
+        ValueError: for a prompt template without its placeholders.
+    """
+
+    def __init__(
+        self,
+        checkpoint: LlavaCheckpoint,
+        *,
+        fit: str = "paper",
+        device: str = "auto",
+        precision: str = "auto",
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        prompt_template: str = PROMPT_TEMPLATE,
+        highlight: str | None = None,
+        load_in: str | None = None,
+    ) -> None:
+        check_choices(fit, precision, "auto")
+        self._max_new_tokens = max_new_tokens
+        self._prompt_template = check_template(prompt_template)
+        self._highlight = highlight
+        processor = checkpoint.create_processor()
+        self.tokenizer = processor.tokenizer
+        levels = processor.image_processor
+        self._mean = np.array(levels.image_mean, np.float32)
+        self._std = np.array(levels.image_std, np.float32)
+        self._square = Square(fit, checkpoint.grid, levels.image_mean, padded_fits=("paper", "pad"))
+        self._device = pick_device(device)
+        self.model = checkpoint.create_model(
+            self._device,
+            checkpoint.precision if precision == "auto" else precision,
+            load_in,
+            spread=device == "auto",
+        )
+        self.model.set_attn_implementation({"text_config": _ATTENTION})
+        config = self.model.config
+        self._side: int = config.vision_config.image_size
+        self._image_tokens = processor.image_token * (checkpoint.grid[0] * checkpoint.grid[1])
+        self._max_length: int = config.text_config.max_position_embeddings
+        end = self.model.generation_config.eos_token_id
+        if end is None:
+            end = config.text_config.eos_token_id
+        # a fresh one, since a model's own may ask for sampling or penalties
+        self.model.generation_config = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=end,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        self._end = torch.tensor(end if isinstance(end, list) else [end])
+
+    @property
+    def number_of_layers(self) -> int:
+        """Layers of the language model."""
+        return len(self.model.model.language_model.layers)
+
+    @property
+    def default_batch_size(self) -> int:
+        """Questions that are answered together, where nobody says otherwise."""
+        return default_batch_size(self._device, on_cpu=4)
+
+    def prepare(self, image: Image.Image) -> Prepared:
+        """Preprocess an RGB image: to the model's square by Pillow's bicubic filter, no crop."""
+        return self._square.prepare(image, self._to_pixels)
+
+    def _to_pixels(self, image: Image.Image) -> torch.Tensor:
+        image = image.resize((self._side, self._side), Image.Resampling.BICUBIC)
+        levels = np.asarray(image, np.float32) / 255
+        pixels = (levels - self._mean) / self._std
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+    @torch.inference_mode()
+    def relevance(
+        self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
+    ) -> list[Relevance]:
+        """Answer the questions, and note where each answer's passes looked.
+
+        Args:
+            images: B images from `prepare`.
+            questions: B questions; an `<image>` in one is taken out, since the prompt has it.
+            layers: indices of decoder layers, from 0.
+
+        Returns:
+            B times maps (len(layers), 1, h, w), with the facts `auxiliary_answer`,
+            `auxiliary_tokens` (the answer's passes, its end token's counted) and, where part of
+            an answer is to be highlighted, `highlighted`: whether it was in the answer.
+
+        Raises:
+            ValueError: for a question that with its answer does not fit into the model's context.
+        """
+        prompts = [fill(self._prompt_template, q, self._image_tokens) for q in questions]
+        inputs = self.tokenizer(prompts, padding=True, return_tensors="pt")
+        ids = inputs["input_ids"]
+        length = ids.shape[1] + self._max_new_tokens
+        if length > self._max_length:
+            raise ValueError(
+                f"question and answer take up to {length} tokens, the model at most "
+                f"{self._max_length}"
+            )
+        pixels = torch.stack([image.pixels for image in images])
+        is_image = ids == self.model.config.image_token_id
+        places = is_image.nonzero()[:, 1].view(len(images), -1)  # (B, N); padding shifts each row
+        with _reading(self.model.model.language_model.layers, layers, places) as readers:
+            sequences = self.model.generate(
+                input_ids=ids.to(self.model.device),
+                attention_mask=inputs["attention_mask"].to(self.model.device),
+                pixel_values=pixels.to(self.model.device, self.model.dtype),
+            )
+        maps = torch.stack([readers[layer].maps for layer in layers], dim=2)  # (S, B, L, N)
+        answers = sequences[:, ids.shape[1] :].cpu()
+        return [self._result(maps[:, row], answers[row], image) for row, image in enumerate(images)]
+
+    def _result(self, maps: torch.Tensor, tokens: torch.Tensor, image: Prepared) -> Relevance:
+        """One sample's maps, averaged over the passes that produced its answer.
+
+        Args:
+            maps: (S, L, N), of every pass of the batch.
+            tokens: (S,), of every pass of the batch; after its end token a sample adds none.
+            image: the sample's.
+        """
+        ends = torch.isin(tokens, self._end).nonzero()
+        tokens = tokens[: ends[0, 0] + 1] if len(ends) else tokens
+        counted = torch.ones(len(tokens), dtype=torch.bool)
+        facts: dict[str, Any] = {
+            "auxiliary_answer": self._decode(tokens).strip(),
+            "auxiliary_tokens": len(tokens),
+        }
+        if self._highlight:
+            produced = self._passes_of(self._highlight, tokens)
+            facts["highlighted"] = bool(produced.any())
+            counted = produced if produced.any() else counted
+        mean = maps[: len(tokens)][counted].mean(dim=0)  # (L, N)
+        return Relevance(self._square.cut(mean[:, None].numpy(), image.part), facts)
+
+    def _passes_of(self, text: str, tokens: torch.Tensor) -> torch.Tensor:
+        """Which passes, (S,) bool, produced the first `text`, whatever its case, in the answer."""
+        found = re.search(re.escape(text), self._decode(tokens), re.IGNORECASE)
+        if found is None:
+            return torch.zeros(len(tokens), dtype=torch.bool)
+        start, end = found.span()
+        lengths = [len(self._decode(tokens[:n])) for n in range(len(tokens) + 1)]
+        return torch.tensor([before < end and after > start for before, after in pairwise(lengths)])
+
+    def _decode(self, tokens: torch.Tensor) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def attention_map(q: torch.Tensor, k: torch.Tensor, scale: float) -> torch.Tensor:
+    """One pass's term of A in METHOD.md section 2: softmax over image tokens alone, mean of heads.
+
+    Args:
+        q: (B, H, d), the last position's queries, rotated.
+        k: (B, K, N, d), the image tokens' keys, rotated; each of K heads serves H / K queries.
+        scale: of the logits, 1 / sqrt(d).
+
+    Returns:
+        (B, N) float32, each row of sum 1.
+    """
+    q = q.float().reshape(q.shape[0], k.shape[1], -1, q.shape[-1])  # (B, K, H / K, d)
+    logits = torch.einsum("bkgd,bknd->bkgn", q, k.float()) * scale
+    return logits.softmax(dim=-1).mean(dim=(1, 2))
+
+
+class _Reader:
+    """Reads one layer's attention to the image in every pass of a generation.
+
+    Args:
+        places: (B, N), positions of each row's image tokens.
+    """
+
+    def __init__(self, places: torch.Tensor) -> None:
+        self._places = places
+        self._keys: torch.Tensor | None = None  # (B, K, N, d); they stay as the first pass has them
+        self._maps: list[torch.Tensor] = []
+
+    @property
+    def maps(self) -> torch.Tensor:
+        """(S, B, N) float32 on the CPU, of S passes."""
+        return torch.stack(self._maps).cpu()
+
+    def read(self, query: torch.Tensor, key: torch.Tensor, scale: float) -> None:
+        """Note a pass: queries (B, H, T, d) and all keys so far (B, K, T', d)."""
+        if self._keys is None:
+            places = self._places.to(key.device)[:, None, :, None]
+            self._keys = key.gather(2, places.expand(-1, key.shape[1], -1, key.shape[3]))
+        self._maps.append(attention_map(query[:, :, -1], self._keys, scale))
+
+
+@contextmanager
+def _reading(
+    blocks: Any, layers: Sequence[int], places: torch.Tensor
+) -> Iterator[Mapping[int, _Reader]]:
+    """Read the given decoder layers during the generation within."""
+    readers = {layer: _Reader(places) for layer in set(layers)}
+    for layer, reader in readers.items():
+        blocks[layer].self_attn.relevance_reader = reader
+    try:
+        yield readers
+    finally:
+        for layer in readers:
+            del blocks[layer].self_attn.relevance_reader
+
+
+def _sdpa_and_read(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' SDPA attention, which stays as it is, with a look at queries and keys."""
+    reader = getattr(module, "relevance_reader", None)
+    if reader is not None:
+        reader.read(query, key, options["scaling"])
+    output: tuple[torch.Tensor, None] = sdpa_attention_forward(
+        module, query, key, value, attention_mask, **options
+    )
+    return output
+
+
+AttentionInterface.register(_ATTENTION, _sdpa_and_read)
+AttentionMaskInterface.register(_ATTENTION, sdpa_mask)  # else padding would be ignored in silence

@@ -1,0 +1,1 @@
+"""Samples through a model into run folders: belt, ledgers, kept maps, plan."""

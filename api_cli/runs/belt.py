@@ -1,0 +1,88 @@
+"""The moving belt: read ahead -> relevance -> render -> finish, each while the others work.
+
+Threads read and preprocess pictures ahead of the model, which runs on the calling thread; threads
+blend, encode and write behind it. Queues are bounded, so memory does not grow with the dataset.
+Where all maps are kept from an earlier run, the model is never loaded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from api_cli.masking import Method
+from api_cli.relevance import Relevance, RelevanceModel
+from api_cli.relevance.fit import GridPart
+from api_cli.runs.computing import Computing, LazyModel
+from api_cli.runs.finishing import Finishing
+from api_cli.runs.jobs import Job, Loaded, Report, Written
+from api_cli.runs.map_store import MapStore
+from api_cli.runs.reading import Reading
+from api_cli.runs.rendering import Rendering
+
+
+class Belt:
+    """Carries samples through a model into sinks.
+
+    Args:
+        method: what is made of the maps.
+        load: loads the auxiliary model; called once, when the first map must be computed.
+        locate: width and height of an image to the part of the patch grid that shows it.
+        store: maps that are kept, if any.
+        save_maps: whether to write maps beside the masked images.
+        image_format: a key of `pictures.FORMATS`.
+        quality: of jpg and webp, 1 to 100.
+        batch_size: images a forward pass at most, halved for good where memory does not do;
+            "auto" for what the model would like.
+        num_workers: threads that read, blend and write.
+        progress: called with the report after each sample.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        load: Callable[[], RelevanceModel],
+        locate: Callable[[tuple[int, int]], GridPart],
+        *,
+        store: MapStore | None = None,
+        save_maps: bool = False,
+        image_format: str = "jpg",
+        quality: int = 95,
+        batch_size: int | str = 8,
+        num_workers: int = 2,
+        progress: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        self._num_workers = num_workers
+        self._model = LazyModel(load, batch_size)
+        self._finishing = Finishing(progress)
+        self._reading = Reading(self._model, locate, store, num_workers, self._finishing)
+        self._computing = Computing(self._model, store, self._finishing)
+        self._rendering = Rendering(
+            method, save_maps=save_maps, image_format=image_format, quality=quality
+        )
+
+    def run(self, jobs: Iterable[Job]) -> Report:
+        """Process every job. A sample that fails is noted and the rest go on.
+
+        Raises:
+            ApipromptError: where the model cannot be loaded, or not even one image fits.
+            OSError: where results cannot be written.
+        """
+        with ThreadPoolExecutor(self._num_workers, thread_name_prefix="belt") as pool:
+            writing: deque[tuple[Loaded, Relevance, Future[list[Written]]]] = deque()
+            try:
+                for batch in self._computing.batches(self._reading.ahead(pool, iter(jobs))):
+                    for loaded, found in self._computing.relevance(batch):
+                        future = pool.submit(self._rendering.render, loaded, found.maps)
+                        writing.append((loaded, found, future))
+                    while len(writing) > self._model.batch_size + self._num_workers:
+                        self._finishing.finish(*writing.popleft())
+                while writing:
+                    self._finishing.finish(*writing.popleft())
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+            finally:
+                self._finishing.close()
+        return self._finishing.report

@@ -1,0 +1,133 @@
+"""The belt's second stage: batches through the model, on the calling thread."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
+
+import numpy as np
+
+from api_cli.errors import ModelError
+from api_cli.relevance import Relevance, RelevanceModel
+from api_cli.runs.finishing import Finishing
+from api_cli.runs.jobs import Loaded, layers_of
+from api_cli.runs.map_store import MapStore
+
+_FIRST_AUTO_BATCH_SIZE = 8  # until the model is there and says what it would like
+
+
+class LazyModel:
+    """The auxiliary model, loaded by whichever thread first needs it.
+
+    Args:
+        load: loads it.
+        batch_size: images a forward pass at most; "auto" for what the model would like.
+
+    Attributes:
+        batch_size: as things stand.
+    """
+
+    def __init__(self, load: Callable[[], RelevanceModel], batch_size: int | str) -> None:
+        self._load = load
+        self._auto = not isinstance(batch_size, int)
+        self.batch_size = batch_size if isinstance(batch_size, int) else _FIRST_AUTO_BATCH_SIZE
+        self._model: RelevanceModel | None = None
+        self._loading = Lock()
+
+    def get(self) -> RelevanceModel:
+        """The model itself. Raises ApipromptError where it cannot be loaded."""
+        with self._loading:
+            if self._model is None:
+                self._model = self._load()
+                if self._auto:
+                    self.batch_size = self._model.default_batch_size
+            return self._model
+
+
+class Computing:
+    """Finds what the model has to say, or what is kept of it, about loaded samples.
+
+    Args:
+        model: the auxiliary model; its batch size is halved for good where memory does not do.
+        store: where maps are kept, if anywhere.
+        finishing: takes the samples that the model fails on.
+    """
+
+    def __init__(self, model: LazyModel, store: MapStore | None, finishing: Finishing) -> None:
+        self._model = model
+        self._store = store
+        self._finishing = finishing
+
+    def batches(self, loaded: Iterator[Loaded]) -> Iterator[list[Loaded]]:
+        """Batches for the model; a sample whose maps are kept is a batch of its own."""
+        batch: list[Loaded] = []
+        for item in loaded:
+            if item.prepared is None:
+                yield [item]
+                continue
+            batch.append(item)
+            if len(batch) >= self._model.batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def relevance(self, batch: Sequence[Loaded]) -> Iterator[tuple[Loaded, Relevance]]:
+        """What the model found out about each sample in its layers: kept, or computed and kept."""
+        if batch[0].kept is not None:  # a batch of its own
+            yield batch[0], batch[0].kept
+            return
+        start = time.perf_counter()
+        layers = layers_of(variant for loaded in batch for variant in loaded.job.variants)
+        computed = self._compute(batch, layers)
+        self._finishing.report.seconds_model += time.perf_counter() - start
+        if self._store is not None:
+            self._store.put(
+                (loaded.sha256, loaded.job.sample.query, layers, found)
+                for loaded, found in computed
+                if np.isfinite(found.maps).all()
+            )
+        for loaded, found in computed:
+            wanted = [layers.index(layer) for layer in layers_of(loaded.job.variants)]
+            yield loaded, found._replace(maps=found.maps[wanted])
+
+    def _compute(
+        self, batch: Sequence[Loaded], layers: Sequence[int]
+    ) -> list[tuple[Loaded, Relevance]]:
+        """The model's work on a batch; where it fails, on halves, down to the sample to blame."""
+        try:
+            found = self._model.get().relevance(
+                [loaded.prepared for loaded in batch if loaded.prepared is not None],
+                [loaded.job.sample.query for loaded in batch],
+                layers,
+            )
+            return list(zip(batch, found, strict=True))
+        except Exception as error:  # whatever a model raises ends the sample, not the run
+            if _is_out_of_memory(error):
+                if len(batch) == 1:
+                    raise ModelError(
+                        "out of memory at batch size 1; use a smaller model, --precision bf16 or "
+                        "another --device"
+                    ) from error
+                self._model.batch_size = len(batch) // 2
+            elif len(batch) == 1:
+                self._finishing.fail(batch[0].job, "relevance", error)
+                return []
+        _free_cached_memory()  # here, where the handler no longer holds the batch's tensors
+        half = (len(batch) + 1) // 2
+        return self._compute(batch[:half], layers) + self._compute(batch[half:], layers)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    torch = sys.modules.get("torch")  # not imported where all maps are kept
+    on_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return on_gpu or on_cpu or isinstance(error, MemoryError)
+
+
+def _free_cached_memory() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,83 @@
+"""What travels on the belt: jobs in, loaded samples along, a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from PIL import Image
+
+from api_cli.masking import Box, MaskSettings
+from api_cli.relevance import Prepared, Relevance
+from api_cli.runs.sink import Sink
+from datasets_manager import Sample
+
+
+class Variant(NamedTuple):
+    """One setting of a run and where its results go."""
+
+    layer: int
+    mask: MaskSettings
+    sink: Sink
+
+
+class Job(NamedTuple):
+    """One sample and the settings in which it is not finished."""
+
+    sample: Sample
+    variants: tuple[Variant, ...]
+
+
+class Loaded(NamedTuple):
+    """A job and its picture.
+
+    Attributes:
+        job: the sample and its settings.
+        image: its picture in RGB.
+        sha256: of the encoded picture, 64 hex digits.
+        box: the picture's outline on the patch grid, in cells.
+        prepared: the picture as the model sees it, where maps must be computed.
+        kept: else what was kept of an earlier run.
+    """
+
+    job: Job
+    image: Image.Image
+    sha256: str
+    box: Box
+    prepared: Prepared | None
+    kept: Relevance | None
+
+
+class Written(NamedTuple):
+    """A sample's pictures in one setting, once they are saved."""
+
+    sink: Sink
+    file_names: dict[str, str]
+    flat: bool
+
+
+@dataclass
+class Report:
+    """What the belt did.
+
+    Attributes:
+        finished: samples whose pictures are all written.
+        failed: samples that went to the error ledger.
+        flat: masked images that came out unchanged for want of relevance.
+        seconds_reading: time the model waited for pictures.
+        seconds_model: time in the model.
+        seconds_writing: time the model waited for masked images to be written.
+    """
+
+    finished: int = 0
+    failed: int = 0
+    flat: int = 0
+    seconds_reading: float = 0.0
+    seconds_model: float = 0.0
+    seconds_writing: float = 0.0
+
+
+def layers_of(variants: Iterable[Variant]) -> list[int]:
+    """The layers of some settings, each once, in order."""
+    return sorted({variant.layer for variant in variants})

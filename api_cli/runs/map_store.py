@@ -1,0 +1,228 @@
+"""Relevance maps that are kept, so that a run with other mask parameters needs no model.
+
+A store is a folder of safetensors shards for one model and its settings. A shard holds, for each
+shape h x w of maps, four tensors over its n entries: `maps.{h}x{w}` (n, M, h, w) float32,
+`facts.{h}x{w}` (n, longest) uint8, JSON filled up with zeros, `keys.{h}x{w}` (n, 16) uint8 and
+`sums.{h}x{w}` (n,) uint32, the CRC-32 of key, map and facts. A key is a digest of image content,
+question and layer. Shards appear whole or not at all; `_FAN` small ones
+are merged into a larger one, and so on, so a million images take some hundreds of files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from api_cli.masking import Array
+from api_cli.relevance import Relevance
+from api_cli.runs.files import remove_leftovers, write_whole
+
+FOLDER = ".maps"
+_FORMAT = "apiprompt maps 2"
+_FAN = 32
+_LARGEST = 8192  # entries; a shard of so many is merged no further
+
+
+class _Place(NamedTuple):
+    shard: Path
+    shape: str
+    row: int
+
+
+class _Entry(NamedTuple):
+    map: Array  # (M, h, w) float32
+    facts: bytes  # JSON; empty for none
+
+    def checksum(self, key: bytes) -> int:
+        return zlib.crc32(self.facts, zlib.crc32(self.map.tobytes(), zlib.crc32(key)))
+
+
+class MapStore:
+    """The maps, and what else it found out, of one model under one set of settings.
+
+    Args:
+        folder: of the store; made by the first maps kept.
+        identity: what determines maps beside picture, question and layer; shards of another
+            identity are not used.
+
+    Attributes:
+        damaged: shards that were not readable or of another identity, and were set aside.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._header = {"format": _FORMAT, "identity": json.dumps(identity, sort_keys=True)}
+        self._places: dict[bytes, _Place] = {}
+        self.damaged: list[Path] = []
+        remove_leftovers(folder)
+        self._index_all()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, image_sha256: str, question: str, layers: Sequence[int]) -> Relevance | None:
+        """What was found out in these layers, or None where one is missing or damaged."""
+        found = []
+        for layer in layers:
+            entry = self._read(_key(image_sha256, question, layer))
+            if entry is None:
+                return None
+            found.append(entry)
+        facts = json.loads(found[0].facts) if found[0].facts else {}
+        return Relevance(np.stack([entry.map for entry in found]), facts)
+
+    def put(self, entries: Iterable[tuple[str, str, Sequence[int], Relevance]]) -> None:
+        """Keep what was found out: image digest, question, and maps of these layers each."""
+        new = {
+            _key(image_sha256, question, layer): _Entry(
+                np.ascontiguousarray(map_, dtype=np.float32),
+                json.dumps(dict(facts)).encode() if facts else b"",
+            )
+            for image_sha256, question, layers, (maps, facts) in entries
+            for layer, map_ in zip(layers, maps, strict=True)
+        }
+        if not new:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._write(new)
+        with FileLock(self._folder / ".lock"):
+            self._merge()
+
+    def _write(self, entries: Mapping[bytes, _Entry]) -> None:
+        groups: defaultdict[str, list[bytes]] = defaultdict(list)
+        for key, (map_, _) in entries.items():
+            groups[f"{map_.shape[-2]}x{map_.shape[-1]}"].append(key)
+        tensors: dict[str, Any] = {}
+        for shape, keys in groups.items():
+            longest = max(len(entries[key].facts) for key in keys)
+            facts = b"".join(entries[key].facts.ljust(longest, b"\0") for key in keys)
+            tensors[f"maps.{shape}"] = np.stack([entries[key].map for key in keys])
+            tensors[f"facts.{shape}"] = np.frombuffer(facts, np.uint8).reshape(len(keys), longest)
+            tensors[f"keys.{shape}"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
+            sums = [entries[key].checksum(key) for key in keys]
+            tensors[f"sums.{shape}"] = np.array(sums, np.uint32)
+        shard = self._folder / f"maps-{len(entries):06d}-{uuid.uuid4().hex[:12]}.safetensors"
+        write_whole(shard, save(tensors, metadata=self._header))
+        for shape, keys in groups.items():
+            self._places |= {key: _Place(shard, shape, row) for row, key in enumerate(keys)}
+
+    def _index_all(self) -> None:
+        for shard in sorted(self._folder.glob("maps-*.safetensors")):
+            self._index(shard)
+
+    def _index(self, shard: Path) -> None:
+        """Take in a shard's keys; one that cannot be trusted is set aside."""
+        try:
+            with safe_open(shard, "numpy") as file:
+                if file.metadata() != self._header:
+                    raise ValueError("of another identity")
+                for name in file.keys():  # noqa: SIM118 - not a dict
+                    kind, _, shape = name.partition(".")
+                    if kind == "keys":
+                        for row, key in enumerate(file.get_tensor(name)):
+                            self._places[key.tobytes()] = _Place(shard, shape, row)
+        except FileNotFoundError:
+            pass  # another process has merged it
+        except (SafetensorError, ValueError, OSError):
+            shard.rename(shard.with_suffix(".damaged"))
+            self.damaged.append(shard)
+
+    def _read(self, key: bytes, *, again: bool = True) -> _Entry | None:
+        place = self._places.get(key)
+        if place is None:
+            return None
+        try:
+            with safe_open(place.shard, "numpy") as file:
+                entry = _Entry(
+                    file.get_slice(f"maps.{place.shape}")[place.row],
+                    _unfilled(file.get_slice(f"facts.{place.shape}")[place.row]),
+                )
+                checksum = int(file.get_slice(f"sums.{place.shape}")[place.row])
+        except FileNotFoundError:  # merged meanwhile, perhaps by another process
+            self._index_all()
+            return self._read(key, again=False) if again else None
+        except (SafetensorError, OSError, IndexError):
+            return None
+        return entry if checksum == entry.checksum(key) else None
+
+    def _merge(self) -> None:
+        """Merge shards of similar size once there are `_FAN` of them; called under the lock."""
+        levels: defaultdict[int, list[Path]] = defaultdict(list)
+        for shard in self._folder.glob("maps-*.safetensors"):
+            entries = int(shard.name.split("-")[1])
+            if entries < _LARGEST:
+                levels[max(0, entries.bit_length() // 5)].append(shard)
+        for shards in levels.values():
+            if len(shards) < _FAN:
+                continue
+            merged: dict[bytes, _Entry] = {}
+            for shard in shards:
+                merged |= _load(shard)
+            self._write(merged)
+            for shard in shards:
+                shard.unlink(missing_ok=True)
+
+
+class StoreSize(NamedTuple):
+    """What a store on disk holds: maps, in files of so many bytes together."""
+
+    folder: Path
+    maps: int
+    files: int
+    bytes: int
+
+
+def list_stores(output_folder: Path) -> list[StoreSize]:
+    """The stores beside the run folders of an output folder."""
+    sizes = []
+    for folder in sorted((output_folder / FOLDER).glob("*/")):
+        files = [file for file in folder.iterdir() if file.suffix in (".safetensors", ".damaged")]
+        maps = sum(int(file.name.split("-")[1]) for file in files if file.suffix != ".damaged")
+        sizes.append(StoreSize(folder, maps, len(files), sum(f.stat().st_size for f in files)))
+    return sizes
+
+
+def remove_store(folder: Path) -> None:
+    """Delete a store; its maps are made again when they are next needed."""
+    shutil.rmtree(folder)
+
+
+def _key(image_sha256: str, question: str, layer: int) -> bytes:
+    content = json.dumps([image_sha256, question, layer]).encode()
+    return hashlib.sha256(content).digest()[:16]
+
+
+def _unfilled(facts: Any) -> bytes:
+    """JSON without the zeros that fill it up."""
+    return bytes(facts.tobytes()).rstrip(b"\0")
+
+
+def _load(shard: Path) -> dict[bytes, _Entry]:
+    """A shard's whole entries."""
+    entries: dict[bytes, _Entry] = {}
+    try:
+        with safe_open(shard, "numpy") as file:
+            shapes = [name.partition(".")[2] for name in file.keys() if name.startswith("maps.")]  # noqa: SIM118
+            for shape in shapes:
+                tensors = (
+                    file.get_tensor(f"{kind}.{shape}") for kind in ("keys", "maps", "facts", "sums")
+                )
+                for key, map_, facts, checksum in zip(*tensors, strict=True):
+                    entry = _Entry(map_, _unfilled(facts))
+                    if int(checksum) == entry.checksum(key.tobytes()):
+                        entries[key.tobytes()] = entry
+    except (SafetensorError, OSError, ValueError):
+        pass  # not readable: what it held is made again when needed
+    return entries

@@ -1,0 +1,83 @@
+"""What a run must know of a model before it is loaded, remembered so that it need not be found.
+
+Finding a checkpoint imports open_clip and reads its weights for their digest: seconds. The cards
+of models seen before lie beside the kept maps, each good for as long as its weights file has not
+changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from api_cli.runs.files import write_whole
+
+_CARDS = "models.json"
+
+
+class ModelCard(NamedTuple):
+    """What determines folders' names and maps' identity.
+
+    Attributes:
+        short_name: the model's name as part of a folder's name.
+        weights: digest of its weights file.
+        number_of_layers: layers that can be read.
+        grid: rows and columns of the patch grid.
+        default_layer: read where nobody says otherwise; negative counts from the end.
+        precision: of the forward pass where nobody says otherwise.
+    """
+
+    short_name: str
+    weights: str
+    number_of_layers: int
+    grid: tuple[int, int]
+    default_layer: int
+    precision: str
+
+
+def recall(folder: Path, words: Sequence[str]) -> ModelCard | None:
+    """The card of a model seen before, if its weights' files are as they were then.
+
+    Args:
+        folder: of the kept maps.
+        words: what the model was asked for with: method, name, and the like.
+    """
+    entry = _read(folder).get(_name(words))
+    try:
+        if entry is None or not all(file == _stamp(Path(file[0])) for file in entry["files"]):
+            return None
+        card = ModelCard(**{name: entry[name] for name in ModelCard._fields})
+        rows, columns = card.grid
+        return card._replace(grid=(rows, columns))
+    except (OSError, KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+def remember(
+    folder: Path, words: Sequence[str], card: ModelCard, weights_files: Sequence[Path]
+) -> None:
+    """Keep a model's card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = card._asdict() | {"files": [_stamp(file) for file in weights_files]}
+    cards = _read(folder) | {_name(words): entry}
+    write_whole(folder / _CARDS, json.dumps(cards, indent=2).encode())
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        cards = json.loads((folder / _CARDS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cards if isinstance(cards, dict) else {}
+
+
+def _name(words: Sequence[str]) -> str:
+    """The words as one, paths made absolute, since the next run may start elsewhere."""
+    return " ".join(str(Path(word).resolve()) if Path(word).exists() else word for word in words)
+
+
+def _stamp(file: Path) -> list[Any]:
+    status = file.stat()
+    return [str(file.resolve()), status.st_size, status.st_mtime_ns]

@@ -1,0 +1,166 @@
+"""What a run has to do: the settings asked for, their folders, and the samples they lack."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from api_cli.console import Console
+from api_cli.errors import RunFolderError
+from api_cli.masking import MaskSettings
+from api_cli.options.launch import default_num_workers
+from api_cli.options.run import RunConfig
+from api_cli.runs.jobs import Job, Variant
+from api_cli.runs.names import digest_question
+from api_cli.runs.rendering import MAPS_SUFFIX
+from api_cli.runs.run_folder import RunFolder
+from api_cli.runs.sink import Finished
+from datasets_manager import Dataset, Sample
+
+
+class Opened(NamedTuple):
+    """A setting whose place is open: to write to, and to ask what is there already."""
+
+    variant: Variant
+    finished: Finished
+
+
+class Setting(NamedTuple):
+    """One combination of the values asked for, and its run folder's path."""
+
+    layer: int
+    mask: MaskSettings
+    path: Path
+
+
+def list_settings(config: RunConfig, name: str, layers: Sequence[int]) -> list[Setting]:
+    """Every combination of the values asked for, with folders as in METHOD.md section 6.
+
+    Args:
+        config: of the run.
+        name: first part of the run folders' names: method, dataset and model.
+        layers: resolved.
+    """
+    masks = product(
+        config.enhance_coe, config.kernel_size, config.interpolate_method_name, config.grayscale
+    )
+    return [
+        Setting(
+            layer,
+            MaskSettings(*mask),
+            config.output_folder / f"{name}_{layer}" / "_".join(map(str, mask)),
+        )
+        for layer, mask in product(layers, list(masks))
+    ]
+
+
+def open_folders(
+    config: RunConfig, settings: Sequence[Setting], determining: Mapping[str, Any]
+) -> list[Opened]:
+    """The run folders of the settings, each checked to hold nothing of other settings.
+
+    Args:
+        config: of the run.
+        settings: layers, mask parameters and paths.
+        determining: what else determines the pictures.
+    """
+    pictures = {"format": config.format}
+    if config.format != "png":
+        pictures["quality"] = config.quality  # type: ignore[assignment]
+    opened = []
+    for layer, mask, path in settings:
+        alone: dict[str, Any] = {name: (value,) for name, value in mask._asdict().items()}
+        this_one = replace(config, layer_index=(layer,), overwrite=False, **alone)
+        folder = RunFolder(
+            path,
+            {**determining, "layer_index": layer, **mask._asdict(), **pictures},
+            {
+                "config": this_one.to_dict(),
+                "versions": _versions(),
+                "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            image_format=config.format,
+            overwrite=config.overwrite,
+        )
+        opened.append(Opened(Variant(layer, mask, folder), folder))
+    return opened
+
+
+def pending(
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    opened: Sequence[Opened],
+    console: Console,
+    *,
+    save_maps: bool = False,
+) -> list[Job]:
+    """Samples with the settings in which they are not finished.
+
+    Args:
+        dataset: the whole, against which the folders are checked.
+        samples: those of it that are this run's.
+        opened: the settings.
+        console: for messages.
+        save_maps: whether a sample without maps beside its image is unfinished.
+
+    Raises:
+        RunFolderError: where a folder holds a sample of other content: not in the dataset, under
+            another question, or made from another picture.
+    """
+    questions = {s.key: digest_question(s.question, s.hint) for s in dataset}
+    for _, there in opened:
+        for key in there:
+            source = there.source(key)
+            if source is not None and source.question != questions.get(key):
+                what = "has another question" if key in questions else "is not in the dataset"
+                raise _other_content(there, f"its sample {key!r} {what}", dataset)
+
+    def is_missing(key: str, there: Finished) -> bool:
+        return key not in there or (save_maps and not there.has_beside(key, MAPS_SUFFIX))
+
+    jobs, finished = [], []
+    for sample in samples:
+        missing = tuple(v for v, there in opened if is_missing(sample.key, there))
+        if missing:
+            jobs.append(Job(sample, missing))
+        if len(missing) < len(opened):
+            finished.append(sample)
+
+    with ThreadPoolExecutor(default_num_workers("auto")) as pool:
+        for sample, digest in zip(finished, pool.map(_image_digest, finished), strict=True):
+            for _, there in opened:
+                source = there.source(sample.key)
+                if source is not None and digest is not None and source.image != digest:
+                    what = f"its sample {sample.key!r} was made from another picture"
+                    raise _other_content(there, what, dataset)
+    if finished and jobs:
+        console.say(f"{len(samples) - len(jobs)} of {len(samples)} samples are finished already")
+    return jobs
+
+
+def _image_digest(sample: Sample) -> str | None:
+    """SHA-256 of a sample's picture; None where it cannot be read, so its result just stays."""
+    try:
+        return sha256(sample.read_image()).hexdigest()
+    except OSError:
+        return None
+
+
+def _other_content(there: Finished, what: str, dataset: Dataset) -> RunFolderError:
+    return RunFolderError(
+        f"{there.title} holds results of other dataset content: {what} ({dataset.name}). "
+        "Use another --output-folder, or --overwrite to replace them"
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("apiprompt", "torch", "torchvision", "open_clip_torch", "transformers", "pillow")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,0 +1,143 @@
+"""One command, from its configuration to finished run folders."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from api_cli.console import Console
+from api_cli.errors import UsageError
+from api_cli.options.launch import Launch, default_num_workers
+from api_cli.options.run import RunConfig
+from api_cli.relevance import Auxiliary
+from api_cli.relevance.auxiliaries import auxiliary_of
+from api_cli.relevance.fit import grid_part
+from api_cli.relevance.layers import resolve_layers
+from api_cli.runs import model_card
+from api_cli.runs.belt import Belt
+from api_cli.runs.jobs import Report
+from api_cli.runs.map_store import FOLDER, MapStore
+from api_cli.runs.model_card import ModelCard
+from api_cli.runs.names import digest_text, safe_name
+from api_cli.runs.plan import list_settings, open_folders, pending
+from api_cli.runs.run_folder import finished_keys
+from datasets_manager import get_dataset
+
+
+class Outcome(NamedTuple):
+    """What a command did.
+
+    Attributes:
+        folders: run folders, in the order of the settings.
+        report: what the belt did; None where there was nothing to do, or it was a dry run.
+    """
+
+    folders: list[Path]
+    report: Report | None
+
+
+def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
+    """Do what `apiprompt clip` or `apiprompt llava` was asked to.
+
+    Args:
+        config: what was asked for.
+        console: for messages.
+        launch: this process among several.
+
+    Raises:
+        ApipromptError, DatasetError, OSError: with a message for the user.
+    """
+    alone = launch.world_size == 1 and config.shard == (0, 1)
+    if config.overwrite and not alone:
+        raise UsageError(
+            "--overwrite does not go with --shard or several processes, since each would delete "
+            "what the others have made; delete the run folders first"
+        )
+    if config.device not in ("auto", "cpu"):
+        from api_cli.relevance.device import pick_device
+
+        pick_device(config.device)
+    dataset = get_dataset(config.dataset, config.data_root, config.dataset_options)
+    selected = dataset[slice(*config.range) if config.range else slice(None)]
+    if not selected:
+        console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
+    samples = launch.share(selected, config.shard)
+    auxiliary = auxiliary_of(config, console, launch)
+    method = auxiliary.method
+    card = _find_card(config, auxiliary, console)
+    name = f"{method.folder_prefix}_{safe_name(dataset.name)}_{card.short_name}"
+    settings = list_settings(config, name, resolve_layers(config.layer_index, card))
+    if config.dry_run:
+        for setting in settings:
+            done = finished_keys(setting.path)
+            left = sum(sample.key not in done for sample in samples)
+            console.say(f"{setting.path}: {left} of {len(samples)} samples to do")
+        return Outcome([], None)
+
+    precision = card.precision if config.precision == "auto" else config.precision
+    identity = {
+        "method": method.name,
+        "model_name": card.short_name,
+        "weights": card.weights,
+        "fit": config.fit,
+        "precision": precision,
+    }
+    determining = {"dataset": dataset.name, **identity, **auxiliary.asked}
+    opened = open_folders(config, settings, determining)
+    jobs = pending(dataset, samples, opened, console, save_maps=config.save_maps)
+    folders = [setting.path for setting in settings]
+    if not jobs:
+        console.say(f"nothing left to do: all {len(samples)} samples are finished")
+        return Outcome(folders, None)
+
+    store = None
+    if config.map_store:
+        asked = json.dumps(auxiliary.asked, sort_keys=True) if auxiliary.asked else ""
+        words = [*identity.values(), *([digest_text(asked)] if asked else [])]
+        folder = config.output_folder / FOLDER / safe_name("_".join(words))
+        store = MapStore(folder, {**identity, **auxiliary.asked})
+        for shard in store.damaged:
+            console.warn(f"{shard} is damaged or another model's: set aside, and made again")
+    with console.progress(len(jobs)) as advance:
+        belt = Belt(
+            method,
+            partial(auxiliary.load, precision),
+            partial(grid_part, config.fit, grid=card.grid),
+            store=store,
+            save_maps=config.save_maps,
+            image_format=config.format,
+            quality=config.quality,
+            batch_size=config.batch_size,
+            num_workers=default_num_workers(config.num_workers),
+            progress=advance,
+        )
+        report = belt.run(jobs)
+    return Outcome(folders, report)
+
+
+def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> ModelCard:
+    """The card of the model asked for: remembered, or read off its checkpoint."""
+    folder = config.output_folder / FOLDER
+    if config.map_store:
+        card = model_card.recall(folder, auxiliary.words)
+        if card is not None:
+            return card
+    console.say(f"looking for {auxiliary.words[1]}")
+    checkpoint = auxiliary.find()
+    card = ModelCard(
+        checkpoint.short_name,
+        "",
+        checkpoint.number_of_layers,
+        checkpoint.grid,
+        checkpoint.default_layer,
+        checkpoint.precision,
+    )
+    resolve_layers(config.layer_index, card)  # before any download
+    if config.dry_run:
+        return card
+    card = card._replace(weights=checkpoint.identity)
+    if config.map_store:
+        model_card.remember(folder, auxiliary.words, card, checkpoint.weights_files)
+    return card
