@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test lint format bench wheel clean
+.PHONY: help demo quick test test-all lint format bench audit versions wheel clean
 
 help: ## Show this list.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.run ## Install what running needs, then mask the demo set with the demo models.
 	$(BIN)/apiprompt clip
@@ -16,6 +16,8 @@ demo: $(VENV)/.run ## Install what running needs, then mask the demo set with th
 
 test: $(VENV)/.test ## Install what testing needs, then run the tests.
 	$(BIN)/python -m pytest $(ARGS)
+
+test-all: test ## Run every test, also those that need more than pip can set up (there are none yet).
 
 quick: $(VENV)/.test ## Run the tests that need no process and no model, in half a minute.
 	$(BIN)/python -m pytest -m "not process and not model" --numprocesses=0 $(ARGS)
@@ -33,11 +35,17 @@ format: $(VENV)/.dev ## Format the code and mend what lint can mend.
 bench: $(VENV)/.test ## Measure speed and memory; prints tables and writes JSON.
 	$(BIN)/python -m experiments.bench $(ARGS)
 
+audit: $(VENV)/.dev ## Look up known security faults of the installed packages.
+	$(BIN)/python -m experiments.maintenance.audit
+
+versions: $(VENV)/.dev ## Run the suite with the lowest allowed and the newest dependencies (12 GB).
+	$(BIN)/python -m experiments.maintenance.versions $(ARGS)
+
 wheel: $(VENV)/.dev ## Build the distribution into dist/.
 	$(BIN)/python -m build
 
 clean: ## Remove the virtual environment and what tools leave behind.
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest build dist .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
