@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datasets_manager import DatasetError, available_datasets, canonical_name, get_dataset
-from tests.conftest import clean_environment, write_json_lines
+from tests.conftest import clean_environment, faults_of, write_json_lines
 from tests.layouts import write_llava_wild, write_mm_vet
 
 
@@ -105,7 +105,7 @@ def test_a_row_of_mm_vet_that_is_not_so_is_one_samples_fault(tmp_path, photograp
     path.write_text(json.dumps(rows | broken))
     samples = get_dataset("mmvet", tmp_path)
     assert [s.key for s in samples if s.fault is None] == ["v1_0", "v1_1"]
-    assert [s.fault.split("mm-vet.json, ")[1] for s in samples if s.fault] == [
+    assert [fault.split("mm-vet.json, ")[1] for fault in faults_of(samples).values()] == [
         "null: question is empty",
         "list: question is no text but a list: ['what?']",
         "up: imagename '../../secret.png' leads out of the folder",

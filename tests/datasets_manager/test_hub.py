@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import datasets
 import huggingface_hub
@@ -91,7 +92,7 @@ def test_a_broken_or_missing_picture_is_its_samples_matter(tmp_path, photographs
 
 
 def test_a_row_that_is_not_so_is_one_samples_fault(tmp_path, pictures):
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"question_id": "a", "question": None},
         {"question_id": "b", "question": " "},
         {"question_id": None, "question": "what?"},

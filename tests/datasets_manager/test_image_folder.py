@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from datasets_manager import DatasetError, DatasetOptions, get_dataset
-from tests.conftest import write_json_lines
+from tests.conftest import faults_of, write_json_lines
 
 ROWS = [
     {"file_name": "a.jpg", "question": "one, or two?", "key": "first", "score": "1"},
@@ -99,10 +99,11 @@ def test_a_text_beside_each_image_is_its_question(tmp_path, photographs):
     (tmp_path / "c.txt").write_bytes(b"caf\xe9?")
     (tmp_path / "d.txt").write_text("of no image")
     samples = get_dataset("imagefolder", tmp_path)
-    assert samples[0].fault is None
-    assert "b.txt not found" in samples[1].fault
-    assert "write b.jpg's question into it" in samples[1].fault
-    assert "c.txt cannot be read: 'utf-8'" in samples[2].fault
+    faults = faults_of(samples)
+    assert faults.keys() == {"b", "c"}
+    assert "b.txt not found" in faults["b"]
+    assert "write b.jpg's question into it" in faults["b"]
+    assert "c.txt cannot be read: 'utf-8'" in faults["c"]
     assert samples.notes == ["left out: 1 text (d.txt)"]
 
 
