@@ -44,13 +44,18 @@ def is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in picture_suffixes()  # noqa: PTH122, quicker
 
 
-def natural_order(path: PurePath) -> list[tuple[list[str | int], str]]:
+Words = list[str | int]
+
+
+def natural_order(path: PurePath) -> list[tuple[Words, Words, str]]:
     """What to sort paths by, so that `img2` comes before `img10`; no two paths are alike in it."""
-    parts: list[tuple[list[str | int], str]] = []
-    for part in path.parts:
-        words = re.split(r"(\d+)", part)  # text and digits by turns
-        parts.append(([int(w) if i % 2 else w for i, w in enumerate(words)], part))
-    return parts
+    split = (os.path.splitext(part) for part in path.parts)  # noqa: PTH122, quicker
+    return [(_words(stem), _words(suffix), stem + suffix) for stem, suffix in split]
+
+
+def _words(text: str) -> Words:
+    """Text and numbers by turns."""
+    return [int(w) if i % 2 else w for i, w in enumerate(re.split(r"(\d+)", text))]
 
 
 def printable(text: str) -> str:
