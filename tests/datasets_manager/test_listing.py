@@ -161,20 +161,6 @@ def test_a_name_that_is_no_unicode_is_written_out(tmp_path, photographs):
     assert all(s.read_image() == photographs["wide"].read_bytes() for s in samples)
 
 
-def test_a_folder_as_deep_as_paths_may_be_is_read(tmp_path):
-    folder = tmp_path.joinpath(*["d"] * 1500)
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1500):  # paths as long as that cannot be made at once on every system
-        os.mkdir("d", dir_fd=here)
-        inside = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = inside
-    os.close(os.open("a.png", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-    os.close(here)
-    [sample] = get_dataset("imagefolder", tmp_path, ASKED)
-    assert sample.image == folder / "a.png"
-
-
 def test_a_table_is_not_looked_for_beside(tmp_path):
     """A folder with a table is what the table says, whatever else lies there."""
     touch(tmp_path, "a.png", "b.png")
