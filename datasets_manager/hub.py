@@ -5,14 +5,13 @@ That library heeds HF_HOME, HF_HUB_OFFLINE, HF_TOKEN and the like, and keeps wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from datasets_manager import prompts
-from datasets_manager.base import DatasetError, Sample
+from datasets_manager.base import DatasetError
 from datasets_manager.mmmu import SUBJECTS
 from datasets_manager.options import DatasetOptions
-from datasets_manager.registry import DatasetInfo
+from datasets_manager.registry import DatasetInfo, Listed
 from datasets_manager.tables import Columns, HubTable, StreamedTable, Table, one_sample_a_row
 
 
@@ -50,7 +49,7 @@ HUB_SETS = {
 # fmt: on
 
 
-def load(info: DatasetInfo, options: DatasetOptions) -> Iterable[Sample]:
+def load(info: DatasetInfo, options: DatasetOptions) -> Listed:
     """Samples of a set from the hub.
 
     A set that has parts (a column names a row's) takes `split` for one of them, as it does on

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets_manager.base import Sample, read_json_lines, required
+from datasets_manager.base import Sample
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
+from datasets_manager.rows import check_columns_of, read_json_lines
 
 
 @register(
@@ -22,13 +23,14 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `LLaVA_Wild/llava-bench-in-the-wild/questions.jsonl`, keys 0, 1, 2, ..."""
     folder = root / "LLaVA_Wild" / "llava-bench-in-the-wild"
     path = folder / "questions.jsonl"
-    rows = read_json_lines(path, "put the hub's liuhaotian/llava-bench-in-the-wild there")
+    rows = list(read_json_lines(path, "put the hub's liuhaotian/llava-bench-in-the-wild there"))
+    check_columns_of(rows, ("image", "text"), str(path))
     for index, row in enumerate(rows):
-        place = f"{path}, sample {index}"
         yield Sample(
             key=str(index),
             index=index,
-            image=folder / "images" / str(required(row, "image", place)),
-            question=str(required(row, "text", place)),
-            extra={k: v for k, v in row.items() if k != "text"},
+            image=row.file(folder / "images", "image"),
+            question=row.text("text"),
+            extra=row.others("text"),
+            fault=row.fault,
         )

@@ -89,7 +89,7 @@ def _row(
         "key": sample.key,
         "index": sample.index,
         "question": sample.question,
-        **({} if sample.hint is None else {"query": sample.query}),
+        **({} if sample.hint is None else {"query": sample.hint}),
         **facts,
         **extra,
         "image_sha256": loaded.sha256,
