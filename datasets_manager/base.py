@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any, NamedTuple, overload
 
 IMAGE_MARK = "<image>"
 """Where data in LLaVA's format says that the picture goes; no part of what is asked."""
+
+_SETTLED_AFTER = 2_000_000_000  # nanoseconds; file systems' clocks tick every 1 ms to 2 s
 
 
 class DatasetError(ValueError):
@@ -37,6 +41,9 @@ class Sample:
         hint: what the auxiliary model is asked instead of the question, if anything.
         fault: what is wrong with the sample, found while listing it, with the place; it is then
             not processed, whatever else it has. None where nothing is.
+        origin: what identifies the picture where it is no file of its own and has not changed as
+            long as this has not: a hub set's fingerprint and row, a shard's path, size, time and
+            member.
     """
 
     key: str
@@ -46,6 +53,24 @@ class Sample:
     extra: Mapping[str, Any] = field(default_factory=dict)
     hint: str | None = None
     fault: str | None = None
+    origin: str | None = None
+
+    @property
+    def stamp(self) -> str | None:
+        """A cheap identity of the picture as it is now: one stamp, one content.
+
+        `origin`, or a file's path, size and time; None where there is none, as for a file that
+        changed so lately that it might change again within the same tick of its clock.
+        """
+        if self.origin is not None or not isinstance(self.image, Path):
+            return self.origin
+        try:
+            status = os.stat(self.image)  # noqa: PTH116 - a third of the time of Path's
+        except OSError:
+            return None
+        if abs(time.time_ns() - status.st_mtime_ns) < _SETTLED_AFTER:
+            return None
+        return f"{os.path.abspath(self.image)}\n{status.st_size}\n{status.st_mtime_ns}"  # noqa: PTH100
 
     @property
     def query(self) -> str:

@@ -69,6 +69,7 @@ class Reading:
         if sample.fault is not None:
             raise DatasetError(sample.fault)
         len(sample.extra)  # read here, so that what cannot be read is the sample's matter
+        stamp = sample.stamp
         content = sample.read_image()
         digest = hashlib.sha256(content).hexdigest()
         image = decode(content)
@@ -76,5 +77,6 @@ class Reading:
         if self._store is not None:
             kept = self._store.get(digest, sample.query, layers_of(job.variants))
             if kept is not None:
-                return Loaded(job, image, digest, box, None, kept)
-        return Loaded(job, image, digest, box, self._model.get().prepare(image), None)
+                return Loaded(job, image, digest, box, None, kept, stamp)
+        prepared = self._model.get().prepare(image)
+        return Loaded(job, image, digest, box, prepared, None, stamp)
