@@ -8,9 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from filelock import FileLock
-
 from api_cli.runs.files import write_whole
+from api_cli.runs.locks import Lock
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -29,7 +28,7 @@ class Ledger(Generic[T]):
         remember: what to hold in memory of a row.
     """
 
-    def __init__(self, path: Path, lock: FileLock, remember: Callable[[Row], T]) -> None:
+    def __init__(self, path: Path, lock: Lock, remember: Callable[[Row], T]) -> None:
         self.path = path
         self._lock = lock
         self._remember = remember

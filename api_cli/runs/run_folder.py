@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock
 
 from api_cli.errors import RunFolderError
 from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.ledger import Ledger, Row
+from api_cli.runs.locks import Lock
 from api_cli.runs.names import digest_question, safe_name
 from api_cli.runs.pictures import FORMATS
 from api_cli.runs.sink import Source
@@ -48,7 +48,7 @@ class RunFolder:
         self.path = path
         self._extension = image_format
         path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / ".lock")
+        lock = Lock(path / ".lock")
         with lock:
             if overwrite:
                 self._clear()
@@ -150,7 +150,7 @@ class RunFolder:
 
 def finished_keys(path: Path) -> set[str]:
     """Keys of a run folder's finished samples, without touching the folder or needing one."""
-    manifest: Ledger[None] = Ledger(path / MANIFEST, FileLock(path / ".lock"), lambda row: None)
+    manifest: Ledger[None] = Ledger(path / MANIFEST, Lock(path / ".lock"), lambda row: None)
     return {row["key"] for row in manifest.rows() if (path / str(row.get("file_name"))).is_file()}
 
 
