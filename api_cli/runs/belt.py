@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from api_cli.errors import ApipromptError, Interrupted
+from api_cli.errors import Interrupted
 from api_cli.masking import Method
 from api_cli.relevance import Relevance, RelevanceModel
 from api_cli.relevance.fit import GridPart
@@ -92,7 +92,9 @@ class Belt:
                         writing.append((loaded, found, future))
                     finish_all(but=self._model.batch_size + self._num_workers)
                 finish_all()
-            except ApipromptError:  # no fault of what is in flight
+            except OSError:  # nothing can be written any more
+                raise
+            except BaseException:  # no fault of what is in flight
                 finish_all()
                 raise
             finally:

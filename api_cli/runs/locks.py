@@ -41,8 +41,8 @@ def has_no_locks(error: OSError) -> bool:
 class Lock:
     """Held by one thread of one process at a time, again by a thread that holds it already.
 
-    Who holds it stands in the file meanwhile. On a read-only disk, where nobody writes, and on a file system
-    without locks nothing is held.
+    Who holds it stands in the file meanwhile. On a read-only disk, where nobody writes, and on a
+    file system without locks nothing is held.
 
     Args:
         path: of the lock's file; made if need be, and never deleted.

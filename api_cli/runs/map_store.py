@@ -127,10 +127,12 @@ class MapStore:
                 with self._lock:
                     self._merge()
                 return
-            except FileNotFoundError:  # pruned meanwhile; if it is so again, these are not kept
-                if not again:
-                    return
             except OSError as error:
+                vanished = isinstance(error, FileNotFoundError | FileExistsError)
+                if vanished and not self._folder.is_file():
+                    if again:
+                        continue
+                    return  # pruned twice meanwhile: these are not kept, the next will be
                 self._keeps = False
                 self._warn(
                     f"relevance maps cannot be kept ({explain(error)}): the run goes on without; "
