@@ -29,7 +29,6 @@ from api_cli.signals import raise_on_signals
 from datasets_manager import Sample
 from tests.conftest import read_json_lines
 
-
 Before = Callable[[int, list[str]], None]
 
 

@@ -91,7 +91,7 @@ def test_two_processes_share_a_store_while_it_is_merged(store):
 
 def write_strange_shard(folder: Path, name: str, header: dict[str, str], **tensors: Any) -> None:
     folder.mkdir(exist_ok=True)
-    whole = {
+    whole: dict[str, Any] = {
         "maps.7x7": np.zeros((1, 2, 7, 7), np.float32),
         "facts.7x7": np.zeros((1, 2), np.uint8),
         "keys.7x7": np.zeros((1, 16), np.uint8),
