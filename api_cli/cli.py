@@ -5,6 +5,7 @@ torch, transformers and open_clip are imported by what needs them, so that `--he
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -15,9 +16,10 @@ from api_cli.commands.clip import clip
 from api_cli.commands.datasets import datasets
 from api_cli.commands.llava import llava
 from api_cli.commands.maps import maps
-from api_cli.console import Console
-from api_cli.errors import ApipromptError
+from api_cli.console import Console, keep_streams
+from api_cli.errors import ApipromptError, Interrupted, explain
 from api_cli.options.flags import EITHER_SPELLING
+from api_cli.signals import raise_on_signals
 from datasets_manager import DatasetError
 
 app = typer.Typer(
@@ -45,12 +47,33 @@ def _main(
 
 
 def main() -> None:
-    """The console script: what a user can mend becomes one line and an exit status."""
+    """The console script: whatever ends a command becomes one line and an exit status.
+
+    Under `python -X dev` what was not foreseen is shown with its traceback.
+    """
+    keep_streams()
+    raise_on_signals()
     try:
         app()
+    except KeyboardInterrupt as error:
+        _end(Interrupted(*error.args[:1]))
+    except Interrupted as error:
+        _end(error)
     except ApipromptError as error:
         Console().error(str(error))
         sys.exit(error.exit_status)
-    except (DatasetError, OSError) as error:
+    except DatasetError as error:
         Console().error(str(error))
         sys.exit(ApipromptError.exit_status)
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        Console().error(explain(error))
+        sys.exit(ApipromptError.exit_status)
+
+
+def _end(interrupted: Interrupted) -> None:
+    """End without waiting for threads, which may be loading a model for minutes yet."""
+    Console().error(str(interrupted))
+    sys.stdout.flush()
+    os._exit(interrupted.exit_status)

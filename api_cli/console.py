@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
 
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+class _Unfailing:
+    """A stream for messages: that nobody can read them any more is no reason to stop working."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _nowhere() -> Any:
+    return Path(os.devnull).open("w")
+
+
+def keep_streams() -> None:
+    """Let messages be lost where stderr is closed or its reader has left, and close no stream.
+
+    A file opened later would else take a closed stream's place, and what some library has to say
+    would be written into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nowhere())
+    sys.stderr = _Unfailing(sys.stderr)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale cannot write
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class Counts(Protocol):
@@ -37,7 +82,9 @@ class Console:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._rich = rich.console.Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        # without stderr, rich would take stdout
+        stderr: Any = sys.stderr or _nowhere()
+        self._rich = rich.console.Console(file=stderr, highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
         """One line, unless quiet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -29,7 +30,7 @@ def mask(config: RunConfig) -> None:
 def _finish(outcome: Outcome, console: Console, launch: Launch) -> None:
     if launch.is_first:
         for folder in outcome.folders:
-            typer.echo(folder)
+            typer.echo(os.fsencode(folder))  # as the file system spells it, whatever the locale
     report = outcome.report
     if report is None:
         return

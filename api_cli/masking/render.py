@@ -9,6 +9,7 @@ from PIL import Image
 
 from api_cli.masking.mask import Array, Mask
 
+_SLOPE = 1 / 32  # of a level; the last bits of a mask are some ten-thousandths of one
 FILTERS = {filter_.name: filter_ for filter_ in Image.Resampling}
 
 Box = tuple[float, float, float, float]
@@ -24,10 +25,28 @@ class MaskSettings(NamedTuple):
     grayscale: int = 0
 
 
+def to_levels(values: Array) -> Array:
+    """A mask (h, w) in [0, 1] in the 256 levels of METHOD.md section 4, as float32.
+
+    Whole levels, except in the last `_SLOPE` of each, which rises to the next one. The last bit of
+    a mask, which depends on how the model's arithmetic was batched, would else decide between two
+    levels; and filters that overshoot make two out of one at the image's edges.
+    """
+    # a touch above: a plateau at 1, which is to be 255, lies on an edge as well
+    exact = np.clip(255 * values.astype(np.float64) + 1e-4, 0, 255)
+    whole = np.floor(exact)
+    risen = np.clip((exact - whole - (1 - _SLOPE)) / _SLOPE, 0, 1)
+    levels: Array = np.minimum(whole + risen, 255).astype(np.float32)
+    return levels
+
+
 def resize_mask(
     values: Array, size: tuple[int, int], interpolate_method_name: str, box: Box
 ) -> Image.Image:
     """Bring a mask to an image's size, in 8 bits (METHOD.md section 4).
+
+    An axis after the other and cut off at 0 and 255 between, as Pillow resizes 8 bits, but rounded
+    at the end alone, so that masks that differ by little come out within one level of each other.
 
     Args:
         values: (h, w) float32 in [0, 1].
@@ -35,10 +54,14 @@ def resize_mask(
         interpolate_method_name: a key of `FILTERS`.
         box: the part of the grid that the image covers, in cells.
     """
-    # a touch above the floor: a plateau at 1 lies on the edge between 254 and 255, and would fall
-    # to either side with the last bit of a batch's arithmetic
-    m8 = Image.fromarray(np.floor(255 * values + np.float32(1e-4)).astype(np.uint8))
-    return m8.resize(size, FILTERS[interpolate_method_name], box=box)
+    method, (left, top, right, bottom) = FILTERS[interpolate_method_name], box
+    (width, height), rows = size, values.shape[0]
+    across = Image.fromarray(to_levels(values)).resize(
+        (width, rows), method, box=(left, 0, right, rows)
+    )
+    cut = Image.fromarray(np.clip(np.asarray(across), 0, 255))
+    resized = cut.resize((width, height), method, box=(0, top, width, bottom))
+    return Image.fromarray(np.clip(np.rint(np.asarray(resized)), 0, 255).astype(np.uint8))
 
 
 def blend(image: Image.Image, mask: Image.Image, grayscale: int) -> Image.Image:

@@ -52,6 +52,8 @@ class Config:
             for name, value in environment.items()
             if name.startswith(ENVIRONMENT_PREFIX) and value
         }
+        for name in _flags_of_all() - options.keys():  # one environment serves all subcommands
+            variables.pop(name, None)
         values |= parse_all(options, variables, lambda name: ENVIRONMENT_PREFIX + name.upper())
         values |= parse_all(options, flags, lambda name: f"--{name.replace('_', '-')}")
         return cls(**values)
@@ -72,3 +74,11 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Field names to values of YAML's own types."""
         return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+
+
+def _flags_of_all() -> set[str]:
+    """Names of the flags of every subcommand."""
+    configs = [Config]
+    for config in configs:
+        configs += config.__subclasses__()
+    return {field.name for config in configs for field in fields(config)}

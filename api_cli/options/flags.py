@@ -42,8 +42,8 @@ def flags_of(
                 return
             try:
                 function(config)
-            except KeyboardInterrupt:  # Typer would end it without a word
-                raise Interrupted from None
+            except KeyboardInterrupt as error:  # Typer would end it without a word
+                raise Interrupted(*error.args[:1]) from None
 
         shipped = ", ".join(path.stem for path in shipped_configs())
         options = {

@@ -10,7 +10,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from api_cli.errors import UsageError
+
 T = TypeVar("T")
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # in the order of Launch's fields
 
 
 class Launch(NamedTuple):
@@ -28,11 +31,25 @@ class Launch(NamedTuple):
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Launch:
-        """What the launcher has put into the environment; one process where there was none."""
-        if "RANK" not in environment or "WORLD_SIZE" not in environment:
+        """What the launcher has put into the environment; one process where there was none.
+
+        Raises:
+            UsageError: where what is there makes no sense.
+        """
+        given = {name: environment.get(name, "").strip() for name in _VARIABLES}
+        if not given["RANK"] or not given["WORLD_SIZE"]:
             return cls()
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        return cls(*(int(environment.get(name, 0)) for name in names))
+        try:
+            launch = cls(*(int(given[name] or 0) for name in _VARIABLES))
+        except ValueError:
+            launch = cls(-1)
+        if not 0 <= launch.rank < launch.world_size or launch.local_rank < 0:
+            raise UsageError(
+                f"{', '.join(f'{name}={value}' for name, value in given.items() if value)} in the "
+                "environment: expected whole numbers, RANK from 0 and below WORLD_SIZE, as "
+                "launchers set them; unset them to do all samples in one process"
+            )
+        return launch
 
     @property
     def is_first(self) -> bool:
@@ -47,6 +64,19 @@ class Launch(NamedTuple):
         """
         index, number = shard
         return items[index::number][self.rank :: self.world_size]
+
+    def describe(self, mine: int, all_of_them: int) -> str:
+        """For a message, so that variables left over from another job are noticed.
+
+        Args:
+            mine: samples of this process.
+            all_of_them: samples of the whole range.
+        """
+        return (
+            f"process {self.rank + 1} of {self.world_size} by RANK and WORLD_SIZE in the "
+            f"environment: does {mine} of {all_of_them} samples, the others are left to the "
+            "other processes"
+        )
 
 
 def default_num_workers(num_workers: int | str) -> int:

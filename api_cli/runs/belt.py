@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from api_cli.errors import Interrupted
 from api_cli.masking import Method
 from api_cli.relevance import Relevance, RelevanceModel
 from api_cli.relevance.fit import GridPart
@@ -20,6 +21,7 @@ from api_cli.runs.jobs import Job, Loaded, Report, Written
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.reading import Reading
 from api_cli.runs.rendering import Rendering
+from api_cli.signals import deferred
 
 
 class Belt:
@@ -67,22 +69,38 @@ class Belt:
 
         Raises:
             ApipromptError: where the model cannot be loaded, or not even one image fits.
+            SourceGoneError: where the dataset or the model fails on one sample after the other.
+            Interrupted: after SIGINT, SIGTERM or SIGHUP, once what is in flight is written.
             OSError: where results cannot be written.
         """
-        with ThreadPoolExecutor(self._num_workers, thread_name_prefix="belt") as pool:
-            writing: deque[tuple[Loaded, Relevance, Future[list[Written]]]] = deque()
+        pool = ThreadPoolExecutor(self._num_workers, thread_name_prefix="belt")
+        writing: deque[tuple[Loaded, Relevance, Future[list[Written]]]] = deque()
+
+        def finish_all(but: int = 0) -> None:
+            while len(writing) > but:
+                self._finishing.finish(*writing.popleft())
+
+        with deferred() as arrived:
             try:
-                for batch in self._computing.batches(self._reading.ahead(pool, iter(jobs))):
+                for batch in self._computing.batches(
+                    self._reading.ahead(pool, iter(jobs), arrived)
+                ):
+                    if arrived.signal is not None:
+                        break
                     for loaded, found in self._computing.relevance(batch):
                         future = pool.submit(self._rendering.render, loaded, found.maps)
                         writing.append((loaded, found, future))
-                    while len(writing) > self._model.batch_size + self._num_workers:
-                        self._finishing.finish(*writing.popleft())
-                while writing:
-                    self._finishing.finish(*writing.popleft())
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
+                    finish_all(but=self._model.batch_size + self._num_workers)
+                finish_all()
+            except OSError:  # nothing can be written any more
+                raise
+            except BaseException:  # no fault of what is in flight
+                finish_all()
                 raise
             finally:
+                # not even the model that a thread is loading is waited for
+                pool.shutdown(wait=False, cancel_futures=True)
                 self._finishing.close()
+            if arrived.signal is not None:
+                raise Interrupted(arrived.signal)
         return self._finishing.report

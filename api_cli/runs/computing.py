@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 
 import numpy as np
+from PIL import Image
 
 from api_cli.errors import ModelError
 from api_cli.relevance import Relevance, RelevanceModel
+from api_cli.runs.blame import Failure
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.jobs import Loaded, layers_of
 from api_cli.runs.map_store import MapStore
@@ -58,7 +60,9 @@ class Computing:
     def __init__(self, model: LazyModel, store: MapStore | None, finishing: Finishing) -> None:
         self._model = model
         self._store = store
+        self._streak = finishing.streak("relevance", self._what_is_wrong)
         self._finishing = finishing
+        self._layers: Sequence[int] = ()
 
     def batches(self, loaded: Iterator[Loaded]) -> Iterator[list[Loaded]]:
         """Batches for the model; a sample whose maps are kept is a batch of its own."""
@@ -81,6 +85,7 @@ class Computing:
             return
         start = time.perf_counter()
         layers = layers_of(variant for loaded in batch for variant in loaded.job.variants)
+        self._layers = layers
         computed = self._compute(batch, layers)
         self._finishing.report.seconds_model += time.perf_counter() - start
         if self._store is not None:
@@ -103,6 +108,7 @@ class Computing:
                 [loaded.job.sample.query for loaded in batch],
                 layers,
             )
+            self._streak.settle()
             return list(zip(batch, found, strict=True))
         except Exception as error:  # whatever a model raises ends the sample, not the run
             if _is_out_of_memory(error):
@@ -113,11 +119,21 @@ class Computing:
                     ) from error
                 self._model.batch_size = len(batch) // 2
             elif len(batch) == 1:
-                self._finishing.fail(batch[0].job, "relevance", error)
+                self._streak.fail(batch[0].job, error)
                 return []
         _free_cached_memory()  # here, where the handler no longer holds the batch's tensors
         half = (len(batch) + 1) // 2
         return self._compute(batch[:half], layers) + self._compute(batch[half:], layers)
+
+    def _what_is_wrong(self, failures: Sequence[Failure]) -> str | None:
+        """What the model says to a grey square and a short question, if not even that will do."""
+        model = self._model.get()
+        try:
+            square = model.prepare(Image.new("RGB", (64, 64), "grey"))
+            model.relevance([square], ["What is it?"], self._layers)
+        except Exception as error:
+            return f"the model fails whatever it is asked: {type(error).__name__}: {error}"
+        return None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

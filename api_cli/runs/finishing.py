@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
 from api_cli.errors import ApipromptError
 from api_cli.relevance import Relevance
+from api_cli.runs.blame import Look, Streak
 from api_cli.runs.jobs import Job, Loaded, Report, Written
+from api_cli.runs.pictures import EncodeError
 from api_cli.runs.rows import manifest_row
 from api_cli.runs.sink import Sink
+
+# a file's name that the disk will not have is the sample's fault; all else on writing is the run's
+_BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
 class Finishing:
@@ -26,7 +32,14 @@ class Finishing:
     def __init__(self, progress: Callable[[Report], None]) -> None:
         self._progress = progress
         self._sinks: dict[int, Sink] = {}
+        self._streaks: list[Streak] = []
         self.report = Report()
+
+    def streak(self, stage: str, look: Look) -> Streak:
+        """A stage's failures in a row; see `blame`."""
+        streak = Streak(stage, self.fail, look)
+        self._streaks.append(streak)
+        return streak
 
     def finish(self, loaded: Loaded, found: Relevance, future: Future[list[Written]]) -> None:
         """Enter a sample into the manifests, once its pictures are written.
@@ -38,10 +51,12 @@ class Finishing:
         error = future.exception()
         self.report.seconds_writing += time.perf_counter() - start
         if error is not None:
-            # a full disk or a folder that is gone is the run's matter, not the sample's
-            if isinstance(error, OSError | ApipromptError):
+            # a folder that is gone, or a thread that was told to end, is the run's matter
+            if isinstance(error, ApipromptError) or not isinstance(error, Exception):
                 raise error
-            self.fail(loaded.job, "render", error)
+            if isinstance(error, OSError) and error.errno not in _BAD_NAME:
+                raise error  # a full disk, a folder that is gone or may not be written
+            self.fail(loaded.job, "encode" if isinstance(error, EncodeError) else "render", error)
             return
         for sink, file_names, flat in future.result():
             row = manifest_row(loaded, found.facts, file_names, flat)
@@ -50,7 +65,7 @@ class Finishing:
         self.report.finished += 1
         self._progress(self.report)
 
-    def fail(self, job: Job, stage: str, error: BaseException) -> None:
+    def fail(self, job: Job, stage: str, error: Exception) -> None:
         """Note in each of a job's settings that its sample failed, and where."""
         sample = job.sample
         row = {
@@ -65,7 +80,9 @@ class Finishing:
         self._progress(self.report)
 
     def close(self) -> None:
-        """Close every sink that was handed something."""
+        """Enter what is held back, and close every sink that was handed something."""
+        for streak in self._streaks:
+            streak.settle()
         for sink in self._sinks.values():
             sink.close()
 

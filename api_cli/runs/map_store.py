@@ -6,33 +6,44 @@ shape h x w of maps, four tensors over its n entries: `maps.{h}x{w}` (n, M, h, w
 `sums.{h}x{w}` (n,) uint32, the CRC-32 of key, map and facts. A key is a digest of image content,
 question and layer. Shards appear whole or not at all; `_FAN` small ones
 are merged into a larger one, and so on, so a million images take some hundreds of files.
+
+A store is only a cache. What is damaged is set aside and made again, one that is pruned under a run
+is begun anew, and where nothing can be kept the run goes on without; each is said once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import uuid
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from api_cli.errors import explain
 from api_cli.masking import Array
 from api_cli.relevance import Relevance
 from api_cli.runs.files import remove_leftovers, write_whole
+from api_cli.runs.locks import Lock
 
 FOLDER = ".maps"
 _FORMAT = "apiprompt maps 2"
 _FAN = 32
 _LARGEST = 8192  # entries; a shard of so many is merged no further
+_SHARD = re.compile(r"maps-(\d+)-.*\.safetensors")
+_SUFFIXES = (".safetensors", ".damaged")
+_PRUNED = ".pruned-"
+_TYPES = {"maps": ("F32", 4), "facts": ("U8", 2), "keys": ("U8", 2), "sums": ("U32", 1)}
+_UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError)
 
 
 class _Place(NamedTuple):
@@ -56,18 +67,32 @@ class MapStore:
         folder: of the store; made by the first maps kept.
         identity: what determines maps beside picture, question and layer; shards of another
             identity are not used.
+        warn: told once of damage, and once that nothing can be kept.
 
     Attributes:
         damaged: shards that were not readable or of another identity, and were set aside.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> None:
         self._folder = folder
+        self._warn = warn
+        self._keeps = True
+        self._lock = Lock(folder / ".lock")
         self._header = {"format": _FORMAT, "identity": json.dumps(identity, sort_keys=True)}
         self._places: dict[bytes, _Place] = {}
         self.damaged: list[Path] = []
         remove_leftovers(folder)
         self._index_all()
+        if self.damaged:
+            self._warn(
+                f"{len(self.damaged)} files of kept maps in {folder} are damaged or another "
+                f"model's, such as {self.damaged[0].name}: set aside, and made again"
+            )
 
     def __len__(self) -> int:
         return len(self._places)
@@ -93,12 +118,27 @@ class MapStore:
             for image_sha256, question, layers, (maps, facts) in entries
             for layer, map_ in zip(layers, maps, strict=True)
         }
-        if not new:
+        if not new or not self._keeps:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._write(new)
-        with FileLock(self._folder / ".lock"):
-            self._merge()
+        for again in (True, False):
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._write(new)
+                with self._lock:
+                    self._merge()
+                return
+            except OSError as error:
+                vanished = isinstance(error, FileNotFoundError | FileExistsError)
+                if vanished and not self._folder.is_file():
+                    if again:
+                        continue
+                    return  # pruned twice meanwhile: these are not kept, the next will be
+                self._keeps = False
+                self._warn(
+                    f"relevance maps cannot be kept ({explain(error)}): the run goes on without; "
+                    "--no-map-store does not try"
+                )
+                return
 
     def _write(self, entries: Mapping[bytes, _Entry]) -> None:
         groups: defaultdict[str, list[bytes]] = defaultdict(list)
@@ -128,16 +168,13 @@ class MapStore:
             with safe_open(shard, "numpy") as file:
                 if file.metadata() != self._header:
                     raise ValueError("of another identity")
-                for name in file.keys():  # noqa: SIM118 - not a dict
-                    kind, _, shape = name.partition(".")
-                    if kind == "keys":
-                        for row, key in enumerate(file.get_tensor(name)):
-                            self._places[key.tobytes()] = _Place(shard, shape, row)
+                for shape in _shapes(file):
+                    for row, key in enumerate(file.get_tensor(f"keys.{shape}")):
+                        self._places[key.tobytes()] = _Place(shard, shape, row)
         except FileNotFoundError:
             pass  # another process has merged it
-        except (SafetensorError, ValueError, OSError):
-            shard.rename(shard.with_suffix(".damaged"))
-            self.damaged.append(shard)
+        except _UNREADABLE:
+            self._set_aside(shard)
 
     def _read(self, key: bytes, *, again: bool = True) -> _Entry | None:
         place = self._places.get(key)
@@ -149,20 +186,43 @@ class MapStore:
                     file.get_slice(f"maps.{place.shape}")[place.row],
                     _unfilled(file.get_slice(f"facts.{place.shape}")[place.row]),
                 )
-                checksum = int(file.get_slice(f"sums.{place.shape}")[place.row])
-        except FileNotFoundError:  # merged meanwhile, perhaps by another process
+                if int(file.get_slice(f"sums.{place.shape}")[place.row]) == entry.checksum(key):
+                    return entry
+        except FileNotFoundError:  # merged meanwhile, perhaps by another process, or pruned
+            self._places.pop(key, None)
             self._index_all()
             return self._read(key, again=False) if again else None
-        except (SafetensorError, OSError, IndexError):
-            return None
-        return entry if checksum == entry.checksum(key) else None
+        except _UNREADABLE:
+            pass
+        self._mend(place.shard)
+        return None
+
+    def _mend(self, shard: Path) -> None:
+        """Keep what is whole of a shard, and set the shard aside."""
+        with suppress(OSError), self._lock:
+            if not shard.exists():
+                return  # another thread has done so
+            whole = _load(shard)
+            for key, place in list(self._places.items()):
+                if place.shard == shard and key not in whole:
+                    del self._places[key]
+            if whole:
+                self._write(whole)
+            if not self.damaged:
+                self._warn(f"kept maps in {shard} are damaged: set aside, and made again")
+            self._set_aside(shard)
+
+    def _set_aside(self, shard: Path) -> None:
+        self.damaged.append(shard)
+        with suppress(OSError):  # on a read-only disk it is met again
+            shard.rename(shard.with_suffix(".damaged"))
 
     def _merge(self) -> None:
         """Merge shards of similar size once there are `_FAN` of them; called under the lock."""
         levels: defaultdict[int, list[Path]] = defaultdict(list)
         for shard in self._folder.glob("maps-*.safetensors"):
-            entries = int(shard.name.split("-")[1])
-            if entries < _LARGEST:
+            entries = _entries_of(shard)
+            if 0 < entries < _LARGEST:
                 levels[max(0, entries.bit_length() // 5)].append(shard)
         for shards in levels.values():
             if len(shards) < _FAN:
@@ -188,15 +248,50 @@ def list_stores(output_folder: Path) -> list[StoreSize]:
     """The stores beside the run folders of an output folder."""
     sizes = []
     for folder in sorted((output_folder / FOLDER).glob("*/")):
-        files = [file for file in folder.iterdir() if file.suffix in (".safetensors", ".damaged")]
-        maps = sum(int(file.name.split("-")[1]) for file in files if file.suffix != ".damaged")
-        sizes.append(StoreSize(folder, maps, len(files), sum(f.stat().st_size for f in files)))
+        if not folder.name.startswith(_PRUNED):
+            found = [file for file in folder.glob("*.*") if file.suffix in _SUFFIXES]
+            sizes.append(
+                StoreSize(folder, sum(map(_entries_of, found)), len(found), sum(map(_size, found)))
+            )
     return sizes
 
 
 def remove_store(folder: Path) -> None:
-    """Delete a store; its maps are made again when they are next needed."""
-    shutil.rmtree(folder)
+    """Delete a store, also one that a run is writing to; its maps are made again when needed."""
+    # out of the way in one step, so that a run begins it anew and puts nothing between
+    pruned = folder.with_name(f"{_PRUNED}{uuid.uuid4().hex[:12]}")
+    with suppress(FileNotFoundError):
+        folder.rename(pruned)
+    for left in folder.parent.glob(f"{_PRUNED}*/"):
+        shutil.rmtree(left, ignore_errors=left != pruned)
+
+
+def _entries_of(shard: Path) -> int:
+    """How many maps a shard's name says that it holds; 0 for one that is set aside."""
+    match = _SHARD.fullmatch(shard.name)
+    return int(match[1]) if match else 0
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # merged meanwhile
+        return 0
+
+
+def _shapes(file: Any) -> list[str]:
+    """The shapes h x w of a shard's maps. Raises ValueError where it is not what a store writes."""
+    names = set(file.keys())
+    shapes = [name.partition(".")[2] for name in sorted(names) if name.startswith("maps.")]
+    if names != {f"{kind}.{shape}" for kind in _TYPES for shape in shapes}:
+        raise ValueError("tensors of other names")
+    for shape in shapes:
+        slices = {kind: file.get_slice(f"{kind}.{shape}") for kind in _TYPES}
+        found = {kind: (s.get_dtype(), len(s.get_shape())) for kind, s in slices.items()}
+        lengths = {s.get_shape()[0] for s in slices.values()}
+        if found != _TYPES or len(lengths) != 1 or slices["keys"].get_shape()[1] != 16:
+            raise ValueError("tensors of other types or shapes")
+    return shapes
 
 
 def _key(image_sha256: str, question: str, layer: int) -> bytes:
@@ -214,8 +309,7 @@ def _load(shard: Path) -> dict[bytes, _Entry]:
     entries: dict[bytes, _Entry] = {}
     try:
         with safe_open(shard, "numpy") as file:
-            shapes = [name.partition(".")[2] for name in file.keys() if name.startswith("maps.")]  # noqa: SIM118
-            for shape in shapes:
+            for shape in _shapes(file):
                 tensors = (
                     file.get_tensor(f"{kind}.{shape}") for kind in ("keys", "maps", "facts", "sums")
                 )
@@ -223,6 +317,6 @@ def _load(shard: Path) -> dict[bytes, _Entry]:
                     entry = _Entry(map_, _unfilled(facts))
                     if int(checksum) == entry.checksum(key.tobytes()):
                         entries[key.tobytes()] = entry
-    except (SafetensorError, OSError, ValueError):
+    except _UNREADABLE:
         pass  # not readable: what it held is made again when needed
     return entries

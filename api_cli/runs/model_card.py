@@ -2,17 +2,18 @@
 
 Finding a checkpoint imports open_clip and reads its weights for their digest: seconds. The cards
 of models seen before lie beside the kept maps, each good for as long as its weights file has not
-changed.
+changed; the weights' digest is taken again when they are loaded, see `run.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from api_cli.runs.files import write_whole
+from api_cli.runs.files import remove_leftovers, write_whole
+from api_cli.runs.locks import Lock
 
 _CARDS = "models.json"
 
@@ -44,31 +45,47 @@ def recall(folder: Path, words: Sequence[str]) -> ModelCard | None:
         folder: of the kept maps.
         words: what the model was asked for with: method, name, and the like.
     """
+    remove_leftovers(folder)
     entry = _read(folder).get(_name(words))
     try:
         if entry is None or not all(file == _stamp(Path(file[0])) for file in entry["files"]):
             return None
         card = ModelCard(**{name: entry[name] for name in ModelCard._fields})
         rows, columns = card.grid
-        return card._replace(grid=(rows, columns))
-    except (OSError, KeyError, TypeError, ValueError, IndexError):
+        card = card._replace(grid=(rows, columns))
+    except (OSError, LookupError, TypeError, ValueError):
         return None
+    texts = (card.short_name, card.weights, card.precision)
+    numbers = (card.number_of_layers, card.default_layer, rows, columns)
+    whole = all(type(t) is str for t in texts) and all(type(n) is int for n in numbers)
+    return card if whole else None
 
 
 def remember(
     folder: Path, words: Sequence[str], card: ModelCard, weights_files: Sequence[Path]
 ) -> None:
-    """Keep a model's card."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Keep a model's card. Raises OSError where it cannot be kept."""
     entry = card._asdict() | {"files": [_stamp(file) for file in weights_files]}
-    cards = _read(folder) | {_name(words): entry}
-    write_whole(folder / _CARDS, json.dumps(cards, indent=2).encode())
+    _change(folder, lambda cards: cards | {_name(words): entry})
+
+
+def forget(folder: Path, words: Sequence[str]) -> None:
+    """Drop a model's card, if there is one. Raises OSError where it cannot be dropped."""
+    name = _name(words)
+    _change(folder, lambda cards: {other: card for other, card in cards.items() if other != name})
+
+
+def _change(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with Lock(folder / ".lock"):
+        cards = change(_read(folder))
+        write_whole(folder / _CARDS, json.dumps(cards, indent=2).encode())
 
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
         cards = json.loads((folder / _CARDS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return cards if isinstance(cards, dict) else {}
 
@@ -79,5 +96,7 @@ def _name(words: Sequence[str]) -> str:
 
 
 def _stamp(file: Path) -> list[Any]:
+    """What changes with a file's content; its size and mtime alone can be made to stay."""
     status = file.stat()
-    return [str(file.resolve()), status.st_size, status.st_mtime_ns]
+    changes = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return [str(file.resolve()), *changes]

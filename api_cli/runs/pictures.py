@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_LONGEST_SIDES = {"jpg": 65_500, "webp": 16_383}  # of libjpeg and libwebp
 
 
 def decode(content: bytes) -> Image.Image:
@@ -27,11 +28,31 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+class EncodeError(ValueError):
+    """A picture that a format will not take; the message has the way out."""
+
+
 def encode(image: Image.Image, image_format: str, quality: int) -> bytes:
-    """A picture's file in a format of `FORMATS`; quality, 1 to 100, is of jpg and webp."""
+    """A picture's file in a format of `FORMATS`; quality, 1 to 100, is of jpg and webp.
+
+    Raises:
+        EncodeError: where the format will not take the picture.
+    """
+    longest = _LONGEST_SIDES.get(image_format)
+    if longest is not None and max(image.size) > longest:
+        width, height = image.size
+        raise EncodeError(
+            f"{width} x {height} pixels are too many for {image_format}, which takes {longest} a "
+            "side; use --format png"
+        )
     buffer = io.BytesIO()
     options: dict[str, Any] = (
         {"compress_level": 1} if image_format == "png" else {"quality": quality}
     )
-    image.save(buffer, FORMATS[image_format], **options)
+    try:
+        image.save(buffer, FORMATS[image_format], **options)
+    except (OSError, ValueError) as error:  # of Pillow's encoders, not of a disk
+        raise EncodeError(
+            f"the picture cannot be written as {image_format} ({error}); use another --format"
+        ) from error
     return buffer.getvalue()

@@ -6,16 +6,20 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from api_cli.errors import ApipromptError
 from api_cli.relevance.fit import GridPart
+from api_cli.runs.blame import what_is_gone
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.jobs import Job, Loaded, layers_of
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.pictures import decode
-from datasets_manager import DatasetError
+from api_cli.signals import Arrived
+from datasets_manager import DatasetError, Sample
+
+_SECONDS_BETWEEN_LOOKS = 0.2  # whether a signal has arrived
 
 
 class Reading:
@@ -42,11 +46,21 @@ class Reading:
         self._store = store
         self._num_workers = num_workers
         self._finishing = finishing
+        self._read_before: Sample | None = None
+        self._streak = finishing.streak(
+            "read", lambda failures: what_is_gone(failures, self._read_before)
+        )
 
-    def ahead(self, pool: ThreadPoolExecutor, jobs: Iterator[Job]) -> Iterator[Loaded]:
-        """Jobs with their pictures, in order. Raises ApipromptError where the model will not do."""
+    def ahead(
+        self, pool: ThreadPoolExecutor, jobs: Iterator[Job], arrived: Arrived
+    ) -> Iterator[Loaded]:
+        """Jobs with their pictures, in order, until there are none or a signal has arrived.
+
+        Raises:
+            ApipromptError: where the model will not do, or the dataset is gone.
+        """
         reading: deque[tuple[Job, Future[Loaded]]] = deque()
-        while True:
+        while arrived.signal is None:
             while len(reading) < self._model.batch_size + self._num_workers:
                 if (job := next(jobs, None)) is None:
                     break
@@ -55,14 +69,22 @@ class Reading:
                 return
             job, future = reading.popleft()
             start = time.perf_counter()
-            error = future.exception()
+            while arrived.signal is None and not future.done():  # perhaps a model is being loaded
+                wait([future], timeout=_SECONDS_BETWEEN_LOOKS)
             self._finishing.report.seconds_reading += time.perf_counter() - start
+            if not future.done():
+                return
+            error = future.exception()
             if error is None:
+                self._streak.settle()
+                self._read_before = job.sample
                 yield future.result()
-            elif isinstance(error, ApipromptError):  # the model could not be loaded
-                raise error
+            elif isinstance(error, ApipromptError) or not isinstance(error, Exception):
+                raise error  # the model could not be loaded, or a thread was told to end
+            elif job.sample.fault is not None:
+                self._finishing.fail(job, "list", error)
             else:
-                self._finishing.fail(job, "list" if job.sample.fault else "read", error)
+                self._streak.fail(job, error)
 
     def _read(self, job: Job) -> Loaded:
         sample = job.sample

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from api_cli.console import Console
-from api_cli.errors import UsageError
+from api_cli.errors import ModelError, UsageError, explain
 from api_cli.options.launch import Launch, default_num_workers
 from api_cli.options.run import RunConfig
-from api_cli.relevance import Auxiliary
+from api_cli.relevance import Auxiliary, RelevanceModel
 from api_cli.relevance.auxiliaries import auxiliary_of
 from api_cli.relevance.fit import grid_part
 from api_cli.relevance.layers import resolve_layers
 from api_cli.runs import model_card
 from api_cli.runs.belt import Belt
+from api_cli.runs.files import naming
 from api_cli.runs.jobs import Report
 from api_cli.runs.map_store import FOLDER, MapStore
 from api_cli.runs.model_card import ModelCard
@@ -66,6 +69,8 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
     if not selected:
         console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
     samples = launch.share(selected, config.shard)
+    if launch.world_size > 1:  # said by each: variables left over from another job look the same
+        Console(quiet=config.quiet).say(launch.describe(len(samples), len(selected)))
     auxiliary = auxiliary_of(config, console, launch)
     method = auxiliary.method
     card = _find_card(config, auxiliary, console)
@@ -103,13 +108,11 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
         asked = json.dumps(auxiliary.asked, sort_keys=True) if auxiliary.asked else ""
         words = [*identity.values(), *([digest_text(asked)] if asked else [])]
         folder = config.output_folder / FOLDER / portable_name("_".join(words))
-        store = MapStore(folder, {**identity, **auxiliary.asked})
-        for shard in store.damaged:
-            console.warn(f"{shard} is damaged or another model's: set aside, and made again")
-    with console.progress(len(jobs)) as advance:
+        store = MapStore(folder, {**identity, **auxiliary.asked}, console.warn)
+    with naming(config.output_folder), console.progress(len(jobs)) as advance:
         belt = Belt(
             method,
-            partial(auxiliary.load, precision),
+            partial(_load, auxiliary, precision, card, config.output_folder / FOLDER),
             partial(grid_part, config.fit, grid=card.grid),
             store=store,
             save_maps=config.save_maps,
@@ -145,5 +148,32 @@ def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> Mod
         return card
     card = card._replace(weights=checkpoint.identity)
     if config.map_store:
-        model_card.remember(folder, auxiliary.words, card, checkpoint.weights_files)
+        try:
+            model_card.remember(folder, auxiliary.words, card, checkpoint.weights_files)
+        except OSError as error:
+            console.warn(f"what was found out of the model cannot be kept ({explain(error)})")
     return card
+
+
+def _load(auxiliary: Auxiliary, precision: str, card: ModelCard, folder: Path) -> RelevanceModel:
+    """The auxiliary model, if its weights are still those of its card.
+
+    Where this process has read the weights for the card, their digest is there already; else it
+    is taken while they are loaded.
+
+    Raises:
+        ModelError: where the weights have changed under the same name.
+    """
+    checkpoint = auxiliary.find()
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(lambda: checkpoint.identity)
+        model = auxiliary.load(precision)
+    if digest.result() != card.weights:
+        with suppress(OSError):
+            model_card.forget(folder, auxiliary.words)
+        raise ModelError(
+            f"the weights of {auxiliary.words[1]} have changed since they were last looked at, "
+            f"from {card.weights} to {digest.result()}; nothing was made with them: run the same "
+            "command again"
+        )
+    return model

@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
-
 from api_cli.errors import RunFolderError
 from api_cli.masking import CLIP, LLAVA
 from api_cli.runs.card import write_card
@@ -18,6 +16,7 @@ from api_cli.runs.failures import Failures
 from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.group import Group
 from api_cli.runs.ledger import Ledger, Row, read_lines, to_line
+from api_cli.runs.locks import Lock
 from api_cli.runs.names import SampleNames, digest_question
 from api_cli.runs.pictures import FORMATS
 from api_cli.runs.presence import Presence
@@ -79,7 +78,7 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         writable = os.access(path, os.W_OK)
         self._lock: AbstractContextManager[Any] = (
-            FileLock(path / ".lock") if writable else nullcontext()
+            Lock(path / ".lock") if writable else nullcontext()
         )
         self._presence: Presence | None = None
         self._manifest: Ledger[str] = Ledger(path / MANIFEST, self._lock, self._remember)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api_cli.masking import MaskSettings, apply_mask, clip_mask, llava_mask, resize_mask, smooth
+from api_cli.masking import (
+    FILTERS,
+    MaskSettings,
+    apply_mask,
+    clip_mask,
+    llava_mask,
+    resize_mask,
+    smooth,
+)
 from tests import reference
 
 
@@ -73,3 +81,35 @@ def test_the_mask_is_resized_from_within_the_images_outline():
     assert (m8[:, :16] == 0).all(), "half a cell of three is shown at either end"
     assert (m8[:, 17:83] == 255).all()
     assert (m8[:, 84:] == 0).all()
+
+
+@pytest.mark.parametrize("name", list(FILTERS))
+def test_masks_that_differ_by_their_last_bits_come_out_within_one_level(name):
+    random = np.random.default_rng(0)
+    for grid in ((12, 12), (7, 16), (24, 24)):
+        height, width = grid
+        for size in ((48, 48), (200, 75), (33, 150)):
+            # every cell on the edge between two levels: the worst there is
+            values = random.integers(0, 256, grid).astype(np.float32) / 255 - np.float32(4e-7)
+            shaken = values + random.uniform(-1e-6, 1e-6, grid).astype(np.float32)
+            box = (0.0, 0.0, width, height)
+            one, two = (
+                np.asarray(resize_mask(np.clip(v, 0, 1), size, name, box)).astype(int)
+                for v in (values, shaken)
+            )
+            assert np.abs(one - two).max() <= 1
+
+
+@pytest.mark.parametrize("name", list(FILTERS))
+def test_a_resized_mask_is_within_one_level_of_pillows_in_eight_bits(name):
+    random = np.random.default_rng(1)
+    near, all_of_them = 0, 0
+    for size in ((48, 48), (300, 212), (131, 240)):
+        for _ in range(20):
+            values = smooth(random.integers(0, 2, (12, 12)).astype(np.float32), 3)
+            m8 = Image.fromarray(np.floor(255 * values + 1e-4).astype(np.uint8))
+            expected = np.asarray(m8.resize(size, FILTERS[name])).astype(int)
+            ours = np.asarray(resize_mask(values, size, name, (0, 0, 12, 12)))
+            near += int((np.abs(ours - expected) <= 1).sum())
+            all_of_them += ours.size
+    assert near >= 0.999 * all_of_them

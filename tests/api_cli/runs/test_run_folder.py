@@ -100,15 +100,10 @@ def test_a_half_written_row_is_dropped_and_harms_no_other(cut, folder):
 
 
 def test_leftovers_of_killed_processes_are_removed(folder):
-    import socket
-
-    dead = folder.path / f".{socket.gethostname()}.999999999.1.tmp"
-    elsewhere = folder.path / ".another-host.1.1.tmp"
-    dead.write_bytes(b"half")
-    elsewhere.write_bytes(b"half")
+    half = folder.path / ".another-host.1.1.tmp"
+    half.write_bytes(b"half")
     open_folder(folder.path)
-    assert not dead.exists()
-    assert elsewhere.exists(), "may be at work"
+    assert not half.exists()
 
 
 def test_a_folder_that_is_not_a_runs_is_left_alone(tmp_path):
