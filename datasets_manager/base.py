@@ -26,6 +26,8 @@ class Sample:
         extra: everything else the dataset knows of the sample (answer, category, box, ...),
             JSON-serialisable; it is handed on to the manifest untouched.
         hint: what the auxiliary model is asked instead of the question, if anything.
+        picture: names the picture, where it is known before reading that several samples are
+            about one; a path names itself.
     """
 
     key: str
@@ -34,6 +36,7 @@ class Sample:
     question: str
     extra: Mapping[str, Any] = field(default_factory=dict)
     hint: str | None = None
+    picture: str | None = None
 
     @property
     def query(self) -> str:
@@ -45,6 +48,12 @@ class Sample:
         if isinstance(self.image, Path):
             return self.image.read_bytes()
         return self.image if isinstance(self.image, bytes) else self.image()
+
+    def shares_picture(self, other: Sample) -> bool:
+        """Whether it is known, without reading, that both are about the same picture."""
+        if self.picture is not None or other.picture is not None:
+            return self.picture == other.picture
+        return isinstance(self.image, Path) and self.image == other.image
 
 
 class Dataset(Sequence[Sample]):

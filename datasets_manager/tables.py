@@ -28,6 +28,8 @@ class Columns(NamedTuple):
         prompt: what the set's usual evaluation appends to a question; not a column.
         query: holds what the auxiliary model is asked instead; empty for none.
         asked: the question of every row, in place of a column.
+        picture: names the picture, the same in rows about the same one; empty for none, and of
+            no account where a table lacks it.
     """
 
     image: str = "image"
@@ -37,6 +39,7 @@ class Columns(NamedTuple):
     prompt: str = ""
     query: str = ""
     asked: str | None = None
+    picture: str = ""
 
 
 class Table(Protocol):
@@ -73,7 +76,8 @@ def one_sample_a_row(
     for table in tables:
         check_columns(table, [columns.image])
         question = "" if columns.asked is not None else columns.question
-        wanted = [question, *columns.key, columns.part, columns.query]
+        picture = columns.picture if columns.picture in table.names else ""
+        wanted = [question, *columns.key, columns.part, columns.query, picture]
         rows = table.read(check_columns(table, wanted))
         for number, row in enumerate(rows):
             if part is not None and row[columns.part] != part:
@@ -86,6 +90,7 @@ def one_sample_a_row(
                 image=partial(read_picture, table, number, columns.image),
                 question=str(row[question] or "") if question else str(columns.asked),
                 hint=hint_of(row, columns.query) if columns.query else None,
+                picture=None if not picture or row[picture] is None else str(row[picture]),
                 extra=Extra(partial(_read_extra, table, number, columns)),
             )
             index += 1

@@ -7,12 +7,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from threading import Lock
+from weakref import WeakValueDictionary
 
 from api_cli.errors import ApipromptError
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, layers_of
+from api_cli.runs.jobs import Job, Loaded, Picture, layers_of
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.pictures import decode
 
@@ -41,6 +44,8 @@ class Reading:
         self._store = store
         self._num_workers = num_workers
         self._finishing = finishing
+        self._pictures: WeakValueDictionary[str, Picture] = WeakValueDictionary()
+        self._looking_up = Lock()
 
     def ahead(self, pool: ThreadPoolExecutor, jobs: Iterator[Job]) -> Iterator[Loaded]:
         """Jobs with their pictures, in order. Raises ApipromptError where the model will not do."""
@@ -57,7 +62,8 @@ class Reading:
             error = future.exception()
             self._finishing.report.seconds_reading += time.perf_counter() - start
             if error is None:
-                yield future.result()
+                last = future.result()  # held here, so that the next one finds their picture
+                yield last
             elif isinstance(error, ApipromptError):  # the model could not be loaded
                 raise error
             else:
@@ -68,11 +74,17 @@ class Reading:
         if not sample.query.strip():
             raise ValueError("the question is empty")
         content = sample.read_image()
-        digest = hashlib.sha256(content).hexdigest()
-        image = decode(content)
+        picture = self._picture(hashlib.sha256(content).hexdigest())
+        image = picture.image(partial(decode, content))
         box = self._locate(image.size).box
         if self._store is not None:
-            kept = self._store.get(digest, sample.query, layers_of(job.variants))
+            kept = self._store.get(picture.sha256, sample.query, layers_of(job.variants))
             if kept is not None:
-                return Loaded(job, image, digest, box, None, kept)
-        return Loaded(job, image, digest, box, self._model.get().prepare(image), None)
+                return Loaded(job, picture, image, box, None, kept)
+        prepared = picture.prepared(lambda: self._model.get().prepare(image))
+        return Loaded(job, picture, image, box, prepared, None)
+
+    def _picture(self, sha256: str) -> Picture:
+        """The picture of that content, the same one for samples that are here at the same time."""
+        with self._looking_up:
+            return self._pictures.setdefault(sha256, Picture(sha256))
