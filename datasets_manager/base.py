@@ -44,6 +44,8 @@ class Sample:
         origin: what identifies the picture where it is no file of its own and has not changed as
             long as this has not: a hub set's fingerprint and row, a shard's path, size, time and
             member.
+        picture: names the picture, where it is known before reading that several samples are
+            about one; a path names itself.
     """
 
     key: str
@@ -72,6 +74,8 @@ class Sample:
             return None
         return f"{os.path.abspath(self.image)}\n{status.st_size}\n{status.st_mtime_ns}"  # noqa: PTH100
 
+    picture: str | None = None
+
     @property
     def query(self) -> str:
         """What the auxiliary model is asked: the hint, where there is one, else the question.
@@ -85,6 +89,12 @@ class Sample:
         if isinstance(self.image, Path):
             return self.image.read_bytes()
         return self.image if isinstance(self.image, bytes) else self.image()
+
+    def shares_picture(self, other: Sample) -> bool:
+        """Whether it is known, without reading, that both are about the same picture."""
+        if self.picture is not None or other.picture is not None:
+            return self.picture == other.picture
+        return isinstance(self.image, Path) and self.image == other.image
 
 
 def without_image_mark(text: str) -> str:

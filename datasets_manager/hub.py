@@ -34,17 +34,20 @@ class HubSet(NamedTuple):
 # fmt: off
 HUB_SETS = {
     "mmvet": HubSet("lmms-lab/MMVet", "test", Columns(key=("question_id",))),
-    "LLaVA_Wild": HubSet("lmms-lab/llava-bench-in-the-wild", "train", Columns()),
+    "LLaVA_Wild": HubSet("lmms-lab/llava-bench-in-the-wild", "train",
+                         Columns(picture="image_id")),
     "textVQA": HubSet("lmms-lab/textvqa", "validation",
-                      Columns(key=("question_id",), prompt=prompts.SHORT_ANSWER)),
+                      Columns(key=("question_id",), picture="image_id",
+                              prompt=prompts.SHORT_ANSWER)),
     "VisWiz": HubSet("lmms-lab/VizWiz-VQA", "val",
                      Columns(key=("question_id",), prompt=prompts.SHORT_OR_UNANSWERABLE)),
     "MMMU": HubSet("MMMU/MMMU", "validation", Columns(), configs=SUBJECTS),
     "MME": HubSet("lmms-lab/MME", "test",
-                  Columns(key=("question_id",), prompt=prompts.YES_OR_NO)),
+                  Columns(key=("question_id",), picture="question_id",
+                          prompt=prompts.YES_OR_NO)),
     "POPE": HubSet("lmms-lab/POPE", "test",
                    Columns(key=("category", "question_id"), part="category",
-                           prompt=prompts.SHORT_ANSWER)),
+                           picture="image_source", prompt=prompts.SHORT_ANSWER)),
 }
 # fmt: on
 

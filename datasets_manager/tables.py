@@ -30,6 +30,8 @@ class Columns(NamedTuple):
         prompt: what the set's usual evaluation appends to a question; not a column.
         query: holds what the auxiliary model is asked instead; empty for none.
         asked: the question of every row, in place of a column.
+        picture: names the picture, the same in rows about the same one; empty for none, and of
+            no account where a table lacks it.
     """
 
     image: str = "image"
@@ -39,6 +41,7 @@ class Columns(NamedTuple):
     prompt: str = ""
     query: str = ""
     asked: str | None = None
+    picture: str = ""
 
 
 class Table(Protocol):
@@ -78,7 +81,8 @@ def one_sample_a_row(
     for table in tables:
         check_columns(table, [columns.image])
         question = "" if columns.asked is not None else columns.question
-        wanted = [question, *columns.key, columns.part, columns.query]
+        picture = columns.picture if columns.picture in table.names else ""
+        wanted = [question, *columns.key, columns.part, columns.query, picture]
         for number, row in enumerate(rows_of(table, check_columns(table, wanted))):
             if part is not None and row[columns.part] != part:
                 continue
@@ -96,6 +100,7 @@ def one_sample_a_row(
                 hint=hint,
                 extra=Extra(partial(_read_extra, table, number, columns, talk)),
                 fault=row.fault,
+                picture=None if not picture or row.get(picture) is None else str(row.get(picture)),
             )
             index += 1
     yield from left_out(tables[0], (columns.image,))

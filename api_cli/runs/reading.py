@@ -7,13 +7,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from threading import Lock
+from weakref import WeakValueDictionary
 
 from api_cli.errors import ApipromptError
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.blame import what_is_gone
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, layers_of
+from api_cli.runs.jobs import Job, Loaded, Picture, layers_of
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.pictures import decode
 from api_cli.signals import Arrived
@@ -50,6 +53,8 @@ class Reading:
         self._streak = finishing.streak(
             "read", lambda failures: what_is_gone(failures, self._read_before)
         )
+        self._pictures: WeakValueDictionary[str, Picture] = WeakValueDictionary()
+        self._looking_up = Lock()
 
     def ahead(
         self, pool: ThreadPoolExecutor, jobs: Iterator[Job], arrived: Arrived
@@ -78,7 +83,8 @@ class Reading:
             if error is None:
                 self._streak.settle()
                 self._read_before = job.sample
-                yield future.result()
+                last = future.result()  # held here, so that the next one finds their picture
+                yield last
             elif isinstance(error, ApipromptError) or not isinstance(error, Exception):
                 raise error  # the model could not be loaded, or a thread was told to end
             elif job.sample.fault is not None:
@@ -93,12 +99,17 @@ class Reading:
         len(sample.extra)  # read here, so that what cannot be read is the sample's matter
         stamp = sample.stamp
         content = sample.read_image()
-        digest = hashlib.sha256(content).hexdigest()
-        image = decode(content)
+        picture = self._picture(hashlib.sha256(content).hexdigest())
+        image = picture.image(partial(decode, content))
         box = self._locate(image.size).box
         if self._store is not None:
-            kept = self._store.get(digest, sample.query, layers_of(job.variants))
+            kept = self._store.get(picture.sha256, sample.query, layers_of(job.variants))
             if kept is not None:
-                return Loaded(job, image, digest, box, None, kept, stamp)
-        prepared = self._model.get().prepare(image)
-        return Loaded(job, image, digest, box, prepared, None, stamp)
+                return Loaded(job, picture, image, box, None, kept, stamp)
+        prepared = picture.prepared(lambda: self._model.get().prepare(image))
+        return Loaded(job, picture, image, box, prepared, None, stamp)
+
+    def _picture(self, sha256: str) -> Picture:
+        """The picture of that content, the same one for samples that are here at the same time."""
+        with self._looking_up:
+            return self._pictures.setdefault(sha256, Picture(sha256))

@@ -26,7 +26,7 @@ from api_cli.runs.model_card import ModelCard
 from api_cli.runs.names import digest_text, portable_name
 from api_cli.runs.plan import list_settings, open_folders, pending
 from api_cli.runs.run_folder import finished_keys
-from datasets_manager import get_dataset
+from datasets_manager import Sample, get_dataset
 
 
 class Outcome(NamedTuple):
@@ -68,7 +68,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
     selected = dataset[slice(*config.range) if config.range else slice(None)]
     if not selected:
         console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
-    samples = launch.share(selected, config.shard)
+    samples = launch.share(selected, config.shard, Sample.shares_picture)
     if launch.world_size > 1:  # said by each: variables left over from another job look the same
         Console(quiet=config.quiet).say(launch.describe(len(samples), len(selected)))
     auxiliary = auxiliary_of(config, console, launch)
