@@ -73,7 +73,6 @@ class LlavaRelevance:
         levels = processor.image_processor
         self._mean = np.array(levels.image_mean, np.float32)
         self._std = np.array(levels.image_std, np.float32)
-        self._square = Square(fit, checkpoint.grid, levels.image_mean, padded_fits=("paper", "pad"))
         self._device = pick_device(device)
         self.model = checkpoint.create_model(
             self._device,
@@ -83,7 +82,10 @@ class LlavaRelevance:
         )
         self.model.set_attn_implementation({"text_config": _ATTENTION})
         config = self.model.config
-        self._side: int = config.vision_config.image_size
+        self._size: tuple[int, int] = (config.vision_config.image_size,) * 2
+        self._square = Square(
+            fit, checkpoint.grid, levels.image_mean, padded_fits=("paper", "pad"), size=self._size
+        )
         self._image_tokens = processor.image_token * (checkpoint.grid[0] * checkpoint.grid[1])
         self._max_length: int = config.text_config.max_position_embeddings
         end = self.model.generation_config.eos_token_id
@@ -113,7 +115,7 @@ class LlavaRelevance:
         return self._square.prepare(image, self._to_pixels)
 
     def _to_pixels(self, image: Image.Image) -> torch.Tensor:
-        image = image.resize((self._side, self._side), Image.Resampling.BICUBIC)
+        image = image.resize(self._size, Image.Resampling.BICUBIC)
         levels = np.asarray(image, np.float32) / 255
         pixels = (levels - self._mean) / self._std
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
