@@ -14,6 +14,7 @@ from open_clip.transformer import LayerScale
 from PIL import Image
 from torch import nn
 
+from api_cli.options.prompt import without_image_marks
 from api_cli.relevance import Prepared, Relevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip.transform import Transform
@@ -111,7 +112,7 @@ class ClipRelevance:
 
         Args:
             images: B images from `prepare`.
-            questions: B questions.
+            questions: B questions; an `<image>` in one is taken out.
             layers: indices of blocks, from 0.
 
         Returns:
@@ -121,7 +122,7 @@ class ClipRelevance:
         if self._device.type == "cuda":
             pixels = pixels.pin_memory()
         pixels = pixels.to(self._device, non_blocking=True)
-        text = self._encode_questions(questions)  # (B, E)
+        text = self._encode_questions([without_image_marks(q) for q in questions])  # (B, E)
         # w = gamma * (proj @ t): the text, pulled back into the residual stream
         w = (text @ self._visual.proj.float().T) * self._visual.ln_post.weight.float()  # (B, D)
 

@@ -15,10 +15,11 @@ from transformers import AttentionInterface, AttentionMaskInterface, GenerationC
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
+from api_cli.options.prompt import IMAGE, MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
 from api_cli.relevance import Prepared, Relevance
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
+from api_cli.relevance.llava.tokens import tokenize
 from api_cli.relevance.square import Square, check_choices
 
 _ATTENTION = "apiprompt_sdpa"
@@ -140,7 +141,8 @@ class LlavaRelevance:
             ValueError: for a question that with its answer does not fit into the model's context.
         """
         prompts = [fill(self._prompt_template, q, self._image_tokens) for q in questions]
-        inputs = self.tokenizer(prompts, padding=True, return_tensors="pt")
+        template = self._prompt_template.replace(IMAGE, self._image_tokens)
+        inputs = tokenize(self.tokenizer, prompts, template)
         ids = inputs["input_ids"]
         length = ids.shape[1] + self._max_new_tokens
         if length > self._max_length:
