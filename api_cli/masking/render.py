@@ -8,12 +8,9 @@ import numpy as np
 from PIL import Image
 
 from api_cli.masking.mask import Array, Mask
+from api_cli.masking.resize import Box, resize
 
 _SLOPE = 1 / 32  # of a level; the last bits of a mask are some ten-thousandths of one
-FILTERS = {filter_.name: filter_ for filter_ in Image.Resampling}
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in cells of a grid; need not be whole."""
 
 
 class MaskSettings(NamedTuple):
@@ -54,25 +51,22 @@ def resize_mask(
         interpolate_method_name: a key of `FILTERS`.
         box: the part of the grid that the image covers, in cells.
     """
-    method, (left, top, right, bottom) = FILTERS[interpolate_method_name], box
-    (width, height), rows = size, values.shape[0]
-    across = Image.fromarray(to_levels(values)).resize(
-        (width, rows), method, box=(left, 0, right, rows)
-    )
-    cut = Image.fromarray(np.clip(np.asarray(across), 0, 255))
-    resized = cut.resize((width, height), method, box=(0, top, width, bottom))
-    return Image.fromarray(np.clip(np.rint(np.asarray(resized)), 0, 255).astype(np.uint8))
+    return Image.fromarray(resize(to_levels(values), size, interpolate_method_name, box))
 
 
 def blend(image: Image.Image, mask: Image.Image, grayscale: int) -> Image.Image:
     """Fade an RGB image to a grey level (0 to 255) where an L mask of its size is dark."""
-    level = Image.new("RGB", image.size, (grayscale,) * 3)
-    return Image.composite(image, level, mask)
+    blended = Image.new("RGB", image.size, (grayscale,) * 3)
+    blended.paste(image, mask=mask)
+    return blended
 
 
 def apply_mask(image: Image.Image, mask: Mask, settings: MaskSettings, box: Box) -> Image.Image:
-    """The masked image: an RGB `image` seen through `mask`. See `resize_mask` for `box`."""
+    """The masked image: an RGB `image` seen through `mask`; itself where that is flat.
+
+    See `resize_mask` for `box`.
+    """
     if mask.flat:
-        return image.copy()
+        return image
     m8 = resize_mask(mask.values, image.size, settings.interpolate_method_name, box)
     return blend(image, m8, settings.grayscale)

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-IMAGE = "<image>"
+from datasets_manager.base import IMAGE_MARK, without_image_mark
+
+__all__ = [
+    "IMAGE",
+    "MAX_NEW_TOKENS",
+    "PROMPT_TEMPLATE",
+    "QUESTION",
+    "check_template",
+    "fill",
+    "without_image_mark",
+]
+
+IMAGE = IMAGE_MARK
 QUESTION = "{question}"
 PROMPT_TEMPLATE = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives "
@@ -23,4 +35,4 @@ def check_template(template: str) -> str:
 def fill(template: str, question: str, image_tokens: str) -> str:
     """A prompt: the question, without any `<image>` of its own, and the tokens of one image."""
     with_image = template.replace(IMAGE, image_tokens)
-    return with_image.replace(QUESTION, question.replace(IMAGE, "").strip())
+    return with_image.replace(QUESTION, without_image_mark(question).strip())
