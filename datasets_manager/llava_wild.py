@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from datasets_manager.base import Sample, read_json_lines, required
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
+
+_OBTAIN = "put the hub's liuhaotian/llava-bench-in-the-wild there"
 
 
 @register(
@@ -20,16 +23,36 @@ from datasets_manager.registry import register
     metric="judge:llava",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
-    """Samples of `LLaVA_Wild/llava-bench-in-the-wild/questions.jsonl`, keys 0, 1, 2, ..."""
+    """Samples of `LLaVA_Wild/llava-bench-in-the-wild/questions.jsonl`, keys 0, 1, 2, ...
+
+    What the set's judge compares with, `gpt_answer` and `caption`, comes from `answers_gpt4.jsonl`
+    and `context.jsonl` beside it, where these are there.
+    """
     folder = root / "LLaVA_Wild" / "llava-bench-in-the-wild"
     path = folder / "questions.jsonl"
-    rows = read_json_lines(path, "put the hub's liuhaotian/llava-bench-in-the-wild there")
+    rows = read_json_lines(path, _OBTAIN)
+    answers = _column(folder / "answers_gpt4.jsonl", "question_id", "text")
+    captions = _column(folder / "context.jsonl", "image", "caption")
     for index, row in enumerate(rows):
         place = f"{path}, sample {index}"
+        image = str(required(row, "image", place))
+        beside = {
+            "image_id": image,
+            "gpt_answer": answers.get(row.get("question_id")),
+            "caption": captions.get(image),
+        }
         yield Sample(
             key=str(index),
             index=index,
-            image=folder / "images" / str(required(row, "image", place)),
+            image=folder / "images" / image,
             question=str(required(row, "text", place)),
-            extra={k: v for k, v in row.items() if k != "text"},
+            extra={k: v for k, v in row.items() if k != "text"}
+            | {k: v for k, v in beside.items() if v is not None},
         )
+
+
+def _column(path: Path, key: str, value: str) -> dict[Any, Any]:
+    """Values by keys of a file that may be missing."""
+    if not path.exists():
+        return {}
+    return {row.get(key): row.get(value) for row in read_json_lines(path, _OBTAIN)}

@@ -37,12 +37,15 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
         obtain = "get it from output/coco of github.com/AoiDragon/POPE"
         for number, row in enumerate(read_json_lines(path, obtain)):
             place = f"{path}, sample {number}"
+            image = root / "POPE" / "val2014" / str(required(row, "image", place))
             yield Sample(
                 key=f"{part}_{required(row, 'question_id', place)}",
                 index=index,
-                image=root / "POPE" / "val2014" / str(required(row, "image", place)),
+                image=image,
                 question=str(required(row, "text", place)),
                 extra={k: v for k, v in row.items() if k != "text"}
-                | {"category": part, "prompt": prompts.SHORT_ANSWER},
+                # as the hub's rows have it
+                | {"category": part, "answer": row.get("label"), "image_source": image.stem}
+                | {"prompt": prompts.SHORT_ANSWER},
             )
             index += 1

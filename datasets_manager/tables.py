@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,18 +26,21 @@ class Columns(NamedTuple):
         question: holds the question.
         key: make the key, joined by `_`; none for the sample's number.
         part: names the part of the set that a row belongs to; empty where there are none.
-        prompt: what the set's usual evaluation appends to a question; not a column.
+        prompt: what the set's usual evaluation appends to a question, or what makes it of a row's
+            other columns; not a column.
         query: holds what the auxiliary model is asked instead; empty for none.
         asked: the question of every row, in place of a column.
+        left_out: are no part of a sample: what is too long to travel along.
     """
 
     image: str = "image"
     question: str = "question"
     key: tuple[str, ...] = ()
     part: str = ""
-    prompt: str = ""
+    prompt: str | Callable[[Mapping[str, Any]], str] = ""
     query: str = ""
     asked: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class Table(Protocol):
@@ -86,7 +90,7 @@ def one_sample_a_row(
                 image=partial(read_picture, table, number, columns.image),
                 question=str(row[question] or "") if question else str(columns.asked),
                 hint=hint_of(row, columns.query) if columns.query else None,
-                extra=Extra(partial(_read_extra, table, number, columns)),
+                extra=Extra(partial(read_extra, table, number, columns)),
             )
             index += 1
 
@@ -109,12 +113,21 @@ def check_columns(table: Table, names: Sequence[str]) -> list[str]:
 
 
 def read_picture(table: Table, index: int, name: str) -> bytes:
-    """The encoded picture in a row. Raises OSError where there is none, or its file is missing."""
+    """The encoded picture in a row: a struct, bytes, or base64 as text.
+
+    Raises:
+        OSError: where there is none, or its file is missing.
+    """
     value = table.row(index, [name])[name]
     if isinstance(value, dict):
         if value["bytes"] is None and value["path"]:
             return Path(value["path"]).read_bytes()
         value = value["bytes"]
+    if isinstance(value, str):
+        try:
+            value = base64.b64decode(value, validate=True)
+        except ValueError as error:
+            raise OSError(f"{table.place}, row {index}: {name!r} is no base64: {error}") from error
     if not isinstance(value, bytes):
         raise OSError(f"{table.place}, row {index}: no picture in column {name!r}")
     return value
@@ -144,10 +157,13 @@ class Extra(Mapping[str, Any]):
         return len(self._fields)
 
 
-def _read_extra(table: Table, index: int, columns: Columns) -> dict[str, Any]:
-    names = [name for name in table.names if name not in (columns.question, *table.pictures)]
+def read_extra(table: Table, index: int, columns: Columns) -> dict[str, Any]:
+    """What a row says beside question and pictures, and the prompt that goes with it."""
+    own = (columns.question, columns.image, *table.pictures, *columns.left_out)
+    names = [name for name in table.names if name not in own]
     fields: dict[str, Any] = plain(table.row(index, names)) if names else {}
-    return fields | ({"prompt": columns.prompt} if columns.prompt else {})
+    prompt = columns.prompt if isinstance(columns.prompt, str) else columns.prompt(fields)
+    return fields | ({"prompt": prompt} if prompt else {})
 
 
 def plain(value: Any) -> Any:

@@ -40,5 +40,7 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
             image=image,
             question=str(required(row, "question", place)),
             extra={k: v for k, v in row.items() if k != "question"}
+            # as the hub's rows have it
+            | {"question_id": image.name, "category": row.get("answer_type")}
             | {"prompt": prompts.SHORT_OR_UNANSWERABLE},
         )
