@@ -13,7 +13,7 @@ from api_cli.runs.sink import Sink
 
 _MANIFEST_FIELDS = {
     *("file_name", "image", "key", "index", "question", "query", "image_sha256", "flat"),
-    *("auxiliary_answer", "auxiliary_tokens", "highlighted"),
+    *("auxiliary_answer", "auxiliary_tokens", "highlighted", "mask_of"),
 }
 
 
@@ -78,8 +78,11 @@ class Finishing:
 def _row(
     loaded: Loaded, facts: Mapping[str, Any], file_names: Mapping[str, str], flat: bool
 ) -> dict[str, Any]:
-    """The manifest's row; what the dataset knows keeps its name where that is free."""
-    sample = loaded.job.sample
+    """The manifest's row; what the dataset knows keeps its name where that is free.
+
+    With another sample's mask it says whose, instead of what the model found out about that one.
+    """
+    sample, mask_of = loaded.job.sample, loaded.subject.key
     extra = {
         f"dataset_{name}" if name in _MANIFEST_FIELDS else name: value
         for name, value in sample.extra.items()
@@ -90,7 +93,7 @@ def _row(
         "index": sample.index,
         "question": sample.question,
         **({} if sample.hint is None else {"query": sample.query}),
-        **facts,
+        **(facts if mask_of == sample.key else {"mask_of": mask_of}),
         **extra,
         "image_sha256": loaded.sha256,
         "flat": flat,

@@ -29,6 +29,20 @@ class Job(NamedTuple):
     variants: tuple[Variant, ...]
 
 
+class Subject(NamedTuple):
+    """The sample whose maps are looked for.
+
+    Attributes:
+        key: its key.
+        query: what the model is asked.
+        sha256: of its encoded picture, 64 hex digits.
+    """
+
+    key: str
+    query: str
+    sha256: str
+
+
 class Loaded(NamedTuple):
     """A job and its picture.
 
@@ -36,14 +50,17 @@ class Loaded(NamedTuple):
         job: the sample and its settings.
         image: its picture in RGB.
         sha256: of the encoded picture, 64 hex digits.
-        box: the picture's outline on the patch grid, in cells.
-        prepared: the picture as the model sees it, where maps must be computed.
+        subject: what the maps are of: this sample, unless masks are shuffled.
+        box: the subject's outline on the patch grid, in cells; its mask is stretched from there
+            over `image`.
+        prepared: the subject's picture as the model sees it, where maps must be computed.
         kept: else what was kept of an earlier run.
     """
 
     job: Job
     image: Image.Image
     sha256: str
+    subject: Subject
     box: Box
     prepared: Prepared | None
     kept: Relevance | None

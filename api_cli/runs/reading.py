@@ -12,9 +12,10 @@ from api_cli.errors import ApipromptError
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, layers_of
+from api_cli.runs.jobs import Job, Loaded, Subject, layers_of
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.pictures import decode
+from api_cli.runs.shuffling import Shuffle
 
 
 class Reading:
@@ -26,6 +27,7 @@ class Reading:
         store: maps that are kept, if any.
         num_workers: threads of the pool.
         finishing: takes the samples that cannot be read.
+        shuffle: whose mask each sample takes, if not its own.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Reading:
         store: MapStore | None,
         num_workers: int,
         finishing: Finishing,
+        shuffle: Shuffle | None = None,
     ) -> None:
         self._model = model
         self._locate = locate
         self._store = store
         self._num_workers = num_workers
         self._finishing = finishing
+        self._shuffle = shuffle
 
     def ahead(self, pool: ThreadPoolExecutor, jobs: Iterator[Job]) -> Iterator[Loaded]:
         """Jobs with their pictures, in order. Raises ApipromptError where the model will not do."""
@@ -69,10 +73,16 @@ class Reading:
             raise ValueError("the question is empty")
         content = sample.read_image()
         digest = hashlib.sha256(content).hexdigest()
-        image = decode(content)
-        box = self._locate(image.size).box
+        image = seen = decode(content)
+        subject = Subject(sample.key, sample.query, digest)
+        if self._shuffle is not None:
+            other = self._shuffle.other(sample, digest)
+            seen = decode(other.content)
+            subject = Subject(other.sample.key, other.sample.query, other.sha256)
+        box = self._locate(seen.size).box
         if self._store is not None:
-            kept = self._store.get(digest, sample.query, layers_of(job.variants))
+            kept = self._store.get(subject.sha256, subject.query, layers_of(job.variants))
             if kept is not None:
-                return Loaded(job, image, digest, box, None, kept)
-        return Loaded(job, image, digest, box, self._model.get().prepare(image), None)
+                return Loaded(job, image, digest, subject, box, None, kept)
+        prepared = self._model.get().prepare(seen)
+        return Loaded(job, image, digest, subject, box, prepared, None)
