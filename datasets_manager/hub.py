@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from datasets_manager import prompts
 from datasets_manager.base import DatasetError, Sample
+from datasets_manager.groups import Groups
 from datasets_manager.mmmu import SUBJECTS
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import DatasetInfo, FromTables
@@ -166,7 +167,8 @@ def stream_tables(hub_id: str, config: str | None, split: str, revision: str | N
             f"{place}: only parquet files can be streamed, and these are {files[0]} and the like; "
             "leave --streaming out, or pass --revision refs/convert/parquet where the hub has one"
         )
-    return [StreamedTable(file) for file in files]
+    groups = Groups()
+    return [StreamedTable(file, groups) for file in files]
 
 
 def _place(hub_id: str, config: str | None, split: str) -> str:

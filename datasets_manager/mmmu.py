@@ -10,6 +10,7 @@ from typing import Any
 
 from datasets_manager import prompts
 from datasets_manager.base import DatasetError, Sample, required
+from datasets_manager.groups import Groups
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
 from datasets_manager.tables import (
@@ -81,6 +82,7 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `MMMU/MMMU/{subject}/{split}-*.parquet`, the hub repository's own files."""
     split = options.split or "validation"
     tables: list[Table] = []
+    groups = Groups()
     for subject in SUBJECTS:
         folder = root / "MMMU" / "MMMU" / subject
         paths = sorted(folder.glob(f"{split}-*.parquet"))
@@ -89,7 +91,7 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
                 f"no {split}-*.parquet in {folder}; put the hub's MMMU/MMMU there, all 30 "
                 "subjects, or pass --data-root"
             )
-        tables += map(ParquetTable, paths)
+        tables += (ParquetTable(path, groups) for path in paths)
     yield from from_tables(tables, Columns(), options)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import accumulate
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from datasets_manager.base import DatasetError, Sample, required
+from datasets_manager.groups import Groups
 
 if TYPE_CHECKING:
     import datasets
 
-_GROUPS_KEPT = 4  # of streamed tables: pictures and other columns, of two groups of rows
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -184,25 +185,34 @@ def _without_suffix(key: str) -> str:
 class ParquetTable:
     """A parquet file as the hub stores them: a picture is a struct of its bytes and a name.
 
+    Rows are read by the group, as parquet compresses them; the last groups are kept for their other
+    rows.
+
     Args:
         path: the file.
+        groups: keeps groups, of this file or of all that belong together.
 
     Raises:
         DatasetError: where it is missing or no parquet file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, groups: Groups | None = None) -> None:
         import pyarrow
         import pyarrow.parquet
 
         self.place = str(path)
         self._path = path
+        self._groups = Groups() if groups is None else groups
         self._metadata: Any = None
         try:
             with self._open() as file:
                 self._metadata, schema = file.metadata, file.schema_arrow
         except (OSError, pyarrow.ArrowException) as error:
             raise DatasetError(f"{path} cannot be read as parquet: {error}") from error
+        counts = (
+            self._metadata.row_group(n).num_rows for n in range(self._metadata.num_row_groups)
+        )
+        self._starts = [0, *accumulate(counts)]  # of the groups, and the end of the last
         self.names: Sequence[str] = schema.names
         self.pictures: Sequence[str] = [
             field.name
@@ -217,20 +227,20 @@ class ParquetTable:
         return rows
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
-        """These columns of one row; reads the group of rows it lies in."""
-        group, start = 0, 0
-        while index >= start + self._metadata.row_group(group).num_rows:
-            start += self._metadata.row_group(group).num_rows
-            group += 1
-        [row] = self._read_group(group, tuple(names)).slice(index - start, 1).to_pylist()
-        return dict(row)
+        """These columns of one row; those of its group that are not kept are read."""
+        group = bisect_right(self._starts, index) - 1
+        columns = self._groups.get(
+            self.place, group, names, lambda missing: self._read_group(group, missing)
+        )
+        at = index - self._starts[group]
+        return {name: column[at].as_py() for name, column in columns.items()}
 
     def _open(self) -> Any:
         import pyarrow.parquet
 
         return pyarrow.parquet.ParquetFile(self._path, metadata=self._metadata)
 
-    def _read_group(self, group: int, names: tuple[str, ...]) -> Any:
+    def _read_group(self, group: int, names: Sequence[str]) -> Any:
         with self._open() as file:
             return file.read_row_group(group, columns=list(names), use_threads=False)
 
@@ -245,19 +255,14 @@ class ParquetTable:
 class StreamedTable(ParquetTable):
     """A parquet file somewhere else, of which only what is needed is fetched.
 
-    Rows are fetched by the group, and the last groups, of all files together, are kept for their
-    other rows.
-
     Args:
         url: of the file, as fsspec takes it (`hf://datasets/...`), or a path.
+        groups: keeps groups of all files that belong together.
     """
 
-    _groups: ClassVar[dict[tuple[str, int, tuple[str, ...]], Any]] = {}
-    _fetching: ClassVar[Lock] = Lock()
-
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, groups: Groups) -> None:
         self._url = url
-        super().__init__(Path(url))
+        super().__init__(Path(url), groups)
         self.place = url
 
     def _open(self) -> Any:
@@ -266,15 +271,6 @@ class StreamedTable(ParquetTable):
 
         file = fsspec.open(self._url, "rb").open()
         return pyarrow.parquet.ParquetFile(file, metadata=self._metadata, pre_buffer=True)
-
-    def _read_group(self, group: int, names: tuple[str, ...]) -> Any:
-        with self._fetching:  # the others wait for the same group instead of fetching it as well
-            key = (self._url, group, names)
-            if key not in self._groups:
-                while len(self._groups) >= _GROUPS_KEPT:
-                    del self._groups[next(iter(self._groups))]
-                self._groups[key] = super()._read_group(group, names)
-            return self._groups[key]
 
 
 class HubTable:
