@@ -140,6 +140,7 @@ def _mask_all(
     from api_cli.masking import MaskSettings, apply_mask
     from api_cli.options.config import MODEL
     from api_cli.relevance.layers import resolve_layers
+    from datasets_manager.base import without_image_mark
 
     if len(images) != len(queries):
         raise UsageError(f"{len(images)} images but {len(queries)} queries: give one for each")
@@ -161,7 +162,8 @@ def _mask_all(
     for start in range(0, len(images), batch_size):
         batch = [_picture(image) for image in images[start : start + batch_size]]
         prepared = [model.prepare(image) for image in batch]
-        found = model.relevance(prepared, queries[start : start + batch_size], layers)
+        asked = [without_image_mark(query) for query in queries[start : start + batch_size]]
+        found = model.relevance(prepared, asked, layers)
         for image, (_, part), (maps, _) in zip(batch, prepared, found, strict=True):
             mask = method.make_mask(maps[0], settings.enhance_coe, settings.kernel_size)
             masked.append(apply_mask(image, mask, settings, part.box))

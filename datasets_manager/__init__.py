@@ -12,27 +12,30 @@ import difflib
 import gc
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from datasets_manager import hf, hub, plugins, web_dataset
-from datasets_manager.base import Dataset, DatasetError, Sample
+from datasets_manager.base import Dataset, DatasetError, Note, Sample
 from datasets_manager.options import HUB_OPTIONS, DatasetOptions
-from datasets_manager.registry import DatasetInfo, normalise, registered
-from datasets_manager.tables import Extra, hint_of
+from datasets_manager.registry import DatasetInfo, Listed, loader, normalise, registered
+from datasets_manager.rows import Row
+from datasets_manager.tables import Extra
 
 __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetInfo",
     "DatasetOptions",
+    "Note",
     "Sample",
     "available_datasets",
     "canonical_name",
     "get_dataset",
+    "loader",
 ]
 
 
@@ -55,11 +58,13 @@ def get_dataset(
             missing or not as they should be.
     """
     info = _find(name)
-    samples = _samples(info, Path(root), options)
-    if options.query_column is not None:
-        samples = (_with_hint(sample, options.query_column) for sample in samples)
     with _no_garbage_collection():
-        return Dataset(info.name, tuple(samples))
+        listed = tuple(_listed(info, Path(root), options))
+        samples: Sequence[Sample] = [item for item in listed if isinstance(item, Sample)]
+        if options.query_column is not None:
+            samples = _with_hints(samples, options.query_column)
+        notes = [item.text for item in listed if isinstance(item, Note)]
+        return Dataset(info.name, samples, notes)
 
 
 def canonical_name(name: str) -> str:
@@ -73,7 +78,7 @@ def available_datasets() -> list[DatasetInfo]:
     return sorted(registered(), key=lambda info: info.name.casefold())
 
 
-def _samples(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable[Sample]:
+def _listed(info: DatasetInfo, root: Path, options: DatasetOptions) -> Listed:
     """From disk, or from the hub where that is asked for, or the disk has none of the set."""
     on_hub = info.name in hub.HUB_SETS
     known = {*info.takes, "query_column", *(HUB_OPTIONS if on_hub else ())}
@@ -99,19 +104,32 @@ def _samples(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable
             raise DatasetError(f"{not_on_disk}. Nor from the hub: {not_on_hub}") from not_on_hub
 
 
-def _with_hint(sample: Sample, column: str) -> Sample:
-    """The sample, its hint taken from what else is known of it where its loader has set none."""
-    if sample.hint is not None or isinstance(sample.extra, Extra):  # read with the table
-        return sample
-    if column not in sample.extra:
+def _with_hints(samples: Sequence[Sample], column: str) -> Sequence[Sample]:
+    """The samples, hints taken from what else is known of them where their loader has set none."""
+    if samples and not any(_may_have(sample, column) for sample in samples):
+        there = dict.fromkeys(name for sample in samples for name in sample.extra)
         raise DatasetError(
-            f"sample {sample.index} ({sample.key}): no {column!r} for --query-column (there are: "
-            f"{', '.join(sample.extra) or 'none'})"
+            f"no sample has {column!r} for --query-column (there are: {', '.join(there) or 'none'})"
         )
-    return replace(sample, hint=hint_of(sample.extra, column))
+    return [_with_hint(sample, column) for sample in samples]
 
 
-def _from_disk(info: DatasetInfo, root: Path, options: DatasetOptions) -> Iterable[Sample]:
+def _may_have(sample: Sample, column: str) -> bool:
+    read_with_table = sample.hint is not None or isinstance(sample.extra, Extra)
+    return read_with_table or column in sample.extra
+
+
+def _with_hint(sample: Sample, column: str) -> Sample:
+    if sample.fault is not None or sample.hint is not None or isinstance(sample.extra, Extra):
+        return sample
+    row = Row(sample.extra, f"sample {sample.index}")
+    if column not in row:
+        row.text(column)  # for what it says of a column that is not there
+    hint = row.hint(column)
+    return replace(sample, hint=hint, fault=row.fault)
+
+
+def _from_disk(info: DatasetInfo, root: Path, options: DatasetOptions) -> Listed:
     for option in options.given:
         if option not in (*info.takes, "source", "query_column"):
             raise DatasetError(

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
+
+IMAGE_MARK = "<image>"
+"""Where data in LLaVA's format says that the picture goes; no part of what is asked."""
 
 
 class DatasetError(ValueError):
-    """A dataset that cannot be used as it is; the message says what, where and the way out."""
+    """A dataset, or a sample of one, that cannot be used; says what, where and the way out."""
+
+
+class Note(NamedTuple):
+    """What a loader has left out, in words for people; it yields them among its samples."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +31,12 @@ class Sample:
         index: position within its dataset, from 0.
         image: the encoded picture: a file's path, the file's bytes, or a function that reads
             them. It is read when needed, so that a broken one costs one sample and not the run.
-        question: asked about the image.
+        question: asked about the image, in the dataset's own words.
         extra: everything else the dataset knows of the sample (answer, category, box, ...),
             JSON-serialisable; it is handed on to the manifest untouched.
         hint: what the auxiliary model is asked instead of the question, if anything.
+        fault: what is wrong with the sample, found while listing it, with the place; it is then
+            not processed, whatever else it has. None where nothing is.
     """
 
     key: str
@@ -34,11 +45,15 @@ class Sample:
     question: str
     extra: Mapping[str, Any] = field(default_factory=dict)
     hint: str | None = None
+    fault: str | None = None
 
     @property
     def query(self) -> str:
-        """What the auxiliary model is asked: the hint, where there is one, else the question."""
-        return self.question if self.hint is None else self.hint
+        """What the auxiliary model is asked: the hint, where there is one, else the question.
+
+        Without any `<image>`, which is a mark of the data's format and no word.
+        """
+        return without_image_mark(self.question if self.hint is None else self.hint)
 
     def read_image(self) -> bytes:
         """The encoded picture. Raises OSError where it is missing or unreadable."""
@@ -47,28 +62,27 @@ class Sample:
         return self.image if isinstance(self.image, bytes) else self.image()
 
 
+def without_image_mark(text: str) -> str:
+    """A question without any `<image>`, and then without blanks around it."""
+    return text.replace(IMAGE_MARK, "").strip() if IMAGE_MARK in text else text
+
+
 class Dataset(Sequence[Sample]):
     """Samples in a fixed order under unique keys.
+
+    A sample that asks nothing gets a fault; one whose key is an earlier one's gets a fault as
+    well, and the key `KEY (sample INDEX)`.
 
     Args:
         name: the dataset's canonical name; becomes part of run folders' names.
         samples: in order, `samples[i].index == i`.
-
-    Raises:
-        DatasetError: where two samples share a key.
+        notes: what was left out while listing, a sentence each.
     """
 
-    def __init__(self, name: str, samples: Sequence[Sample]) -> None:
+    def __init__(self, name: str, samples: Iterable[Sample], notes: Sequence[str] = ()) -> None:
         self.name = name
-        self._samples = samples
-        seen: dict[str, int] = {}
-        for sample in samples:
-            first = seen.setdefault(sample.key, sample.index)
-            if first != sample.index:
-                raise DatasetError(
-                    f"dataset {name}: samples {first} and {sample.index} share the key "
-                    f"{sample.key!r}; keys name result files, so give each its own"
-                )
+        self.notes = notes
+        self._samples = _under_unique_keys([_asking(sample) for sample in samples])
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -84,6 +98,38 @@ class Dataset(Sequence[Sample]):
         return iter(self._samples)
 
 
+def _asking(sample: Sample) -> Sample:
+    """The sample, at fault where it asks nothing."""
+    if sample.fault is None and not sample.query.strip():
+        return replace(sample, fault=f"sample {sample.index}: the question is empty")
+    return sample
+
+
+def _under_unique_keys(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples; a key is kept by its first sample without a fault, or else by its first."""
+    keepers: dict[str, int] = {}
+    for wanted in (True, False):
+        for sample in samples:
+            if (sample.fault is None) is wanted and sample.key:
+                keepers.setdefault(sample.key, sample.index)
+    unique = []
+    for sample in samples:
+        first = keepers.get(sample.key)
+        if first == sample.index:
+            unique.append(sample)
+            continue
+        key = f"{sample.key} (sample {sample.index})".strip()
+        while key in keepers:
+            key += "'"
+        keepers[key] = sample.index
+        fault = sample.fault or (
+            f"samples {first} and {sample.index} share the key {sample.key!r}; keys name result "
+            "files, so give each its own"
+        )
+        unique.append(replace(sample, key=key, fault=fault))
+    return unique
+
+
 def read_json(path: Path, obtain: str) -> Any:
     """The content of a JSON file.
 
@@ -96,37 +142,10 @@ def read_json(path: Path, obtain: str) -> Any:
     """
     try:
         return json.loads(read_text(path, obtain))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DatasetError):
+            raise
         raise DatasetError(f"{path} is not valid JSON: {error}; get the file again") from error
-
-
-def read_json_lines(path: Path, obtain: str) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file, one a line; empty lines are passed over.
-
-    Raises:
-        DatasetError: where the file is missing or a line is not a JSON object.
-    """
-    for number, line in enumerate(read_text(path, obtain).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DatasetError(
-                f"{path}, line {number}: not valid JSON ({error}); mend or remove the line"
-            ) from error
-        if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number}: expected an object in braces, got {row!r}")
-        yield row
-
-
-def required(row: Mapping[str, Any], column: str, place: str) -> Any:
-    """`row[column]`, or a DatasetError that names the column, the place and what is there."""
-    if row.get(column) is None:
-        raise DatasetError(
-            f"{place}: no {column!r} (there are: {', '.join(map(repr, row)) or 'no columns'})"
-        )
-    return row[column]
 
 
 def read_text(path: Path, obtain: str) -> str:
@@ -140,10 +159,18 @@ def read_text(path: Path, obtain: str) -> str:
         DatasetError: where it is missing or no text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_file(path, obtain).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+
+
+def read_file(path: Path, obtain: str) -> bytes:
+    """The content of a file. Raises DatasetError where it is missing or cannot be read."""
+    try:
+        return path.read_bytes()
     except FileNotFoundError:
         raise DatasetError(
             f"{path.name} not found in {path.parent}; {obtain}, or pass --data-root"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError for a name with a zero byte
         raise DatasetError(f"{path} cannot be read: {error}") from error

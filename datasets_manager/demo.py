@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets_manager import image_folder
-from datasets_manager.base import Sample
+from datasets_manager.base import Note, Sample
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
 
@@ -20,6 +20,6 @@ FOLDER = Path(__file__).parent / "demo_data"
     licence="SIL Open Font License 1.1 (Noto Color Emoji)",
     metric="exact",
 )
-def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
+def load(root: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
     """Samples of the packaged folder, wherever the data root is."""
     yield from image_folder.load(FOLDER, DatasetOptions())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from datasets_manager.base import Sample
 from datasets_manager.hub import load_copy
 from datasets_manager.options import DatasetOptions
-from datasets_manager.registry import register
+from datasets_manager.registry import Listed, register
 
 
 @register(
@@ -20,7 +18,7 @@ from datasets_manager.registry import register
     takes=("split",),
     metric="anls",
 )
-def load_documents(root: Path, options: DatasetOptions) -> Iterable[Sample]:
+def load_documents(root: Path, options: DatasetOptions) -> Listed:
     """Samples of `DocVQA/`, a copy of the hub's repository, configuration DocVQA."""
     return load_copy(root / "DocVQA", "DocVQA", None, options)
 
@@ -35,6 +33,6 @@ def load_documents(root: Path, options: DatasetOptions) -> Iterable[Sample]:
     takes=("split",),
     metric="anls",
 )
-def load_infographics(root: Path, options: DatasetOptions) -> Iterable[Sample]:
+def load_infographics(root: Path, options: DatasetOptions) -> Listed:
     """Samples of `DocVQA/`, a copy of the hub's repository, configuration InfographicVQA."""
     return load_copy(root / "DocVQA", "InfoVQA", None, options)

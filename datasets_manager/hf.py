@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from datasets_manager.base import DatasetError, Sample
+from datasets_manager.base import DatasetError
 from datasets_manager.hub import not_to_be_had, open_table, stream_tables
 from datasets_manager.options import COLUMN_OPTIONS, DatasetOptions
-from datasets_manager.registry import DatasetInfo
+from datasets_manager.registry import DatasetInfo, Listed
 from datasets_manager.tables import Columns, Table, check_columns, one_sample_a_row
 
 _NAME = re.compile(r"hf:(?P<hub_id>[\w.-]+/[\w.-]+)(:(?P<config>[^:/]*))?(:(?P<split>[^:/]+))?")
-_QUESTIONS = ("question", "query", "prompt", "instruction", "text")
+_QUESTIONS = ("question", "query", "prompt", "instruction", "text", "conversations", "messages")
 
 
 def find(name: str) -> DatasetInfo:
@@ -41,7 +40,7 @@ def find(name: str) -> DatasetInfo:
 
 def _load(
     hub_id: str, config: str | None, split: str | None, root: Path, options: DatasetOptions
-) -> Iterable[Sample]:
+) -> Listed:
     """Samples of one split, keys from `key_column` or a column `key`, else the rows' numbers."""
     if split is not None and options.split not in (None, split):
         raise DatasetError(f"hf:{hub_id}: split {split} in the name, but --split {options.split}")

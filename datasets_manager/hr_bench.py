@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from datasets_manager.base import Sample
 from datasets_manager.hub import load_copy
 from datasets_manager.options import DatasetOptions
-from datasets_manager.registry import register
+from datasets_manager.registry import Listed, register
 
 _HOME = "https://huggingface.co/datasets/DreamMr/HR-Bench"
 _LICENCE = "see its page; images under their own terms"
@@ -24,7 +22,7 @@ _LICENCE = "see its page; images under their own terms"
     takes=("split",),
     metric="letter",
 )
-def load_4k(root: Path, options: DatasetOptions) -> Iterable[Sample]:
+def load_4k(root: Path, options: DatasetOptions) -> Listed:
     """Samples of `HR-Bench/`, a copy of the hub's repository; pictures are base64 in a column."""
     return load_copy(root / "HR-Bench", "HR-Bench-4K", None, options)
 
@@ -39,6 +37,6 @@ def load_4k(root: Path, options: DatasetOptions) -> Iterable[Sample]:
     takes=("split",),
     metric="letter",
 )
-def load_8k(root: Path, options: DatasetOptions) -> Iterable[Sample]:
+def load_8k(root: Path, options: DatasetOptions) -> Listed:
     """Samples of `HR-Bench/`, a copy of the hub's repository; pictures are base64 in a column."""
     return load_copy(root / "HR-Bench", "HR-Bench-8K", None, options)

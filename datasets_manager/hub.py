@@ -5,17 +5,16 @@ That library heeds HF_HOME, HF_HUB_OFFLINE, HF_TOKEN and the like, and keeps wha
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets_manager import prompts
-from datasets_manager.base import DatasetError, Sample
+from datasets_manager.base import DatasetError, Note, Sample
 from datasets_manager.groups import Groups
 from datasets_manager.mmmu import SUBJECTS
 from datasets_manager.options import DatasetOptions
-from datasets_manager.registry import DatasetInfo, FromTables
+from datasets_manager.registry import DatasetInfo, FromTables, Listed
 from datasets_manager.tables import Columns, HubTable, StreamedTable, Table, one_sample_a_row
 
 
@@ -76,7 +75,7 @@ HUB_SETS = {
 _MOVED = ("lmms-lab/", "lmms-lab-encoder/")  # where several repositories were, and are
 
 
-def load(info: DatasetInfo, options: DatasetOptions) -> Iterable[Sample]:
+def load(info: DatasetInfo, options: DatasetOptions) -> Listed:
     """Samples of a set from the hub.
 
     A set that has parts (a column names a row's) takes `split` for one of them, as it does on
@@ -93,16 +92,20 @@ def load(info: DatasetInfo, options: DatasetOptions) -> Iterable[Sample]:
     except DatasetError as not_there:
         moved = hub_id.replace(*_MOVED)
         try:
-            samples = _load_from(moved, info.name, info.from_tables, options)
+            listed = _load_from(moved, info.name, info.from_tables, options)
         except DatasetError as nor_there:
             raise DatasetError(f"{not_there}. Nor from {moved}: {nor_there}") from nor_there
-        warnings.warn(f"{info.name} is read from {moved}, not from {hub_id}", stacklevel=2)
-        return samples
+        return _noting(f"{info.name} is read from {moved}, since {hub_id} is not to be had", listed)
+
+
+def _noting(text: str, listed: Listed) -> Iterator[Sample | Note]:
+    yield Note(text)
+    yield from listed
 
 
 def load_copy(
     folder: Path, name: str, from_tables: FromTables | None, options: DatasetOptions
-) -> Iterable[Sample]:
+) -> Listed:
     """Samples of a set from a folder that holds a copy of its repository on the hub.
 
     Raises:
@@ -119,7 +122,7 @@ def load_copy(
 
 def _load_from(
     hub_id: str, name: str, from_tables: FromTables | None, options: DatasetOptions
-) -> Iterable[Sample]:
+) -> Listed:
     entry = HUB_SETS[name]
     split = entry.split if entry.columns.part else options.split or entry.split
     tables: list[Table] = [

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from datasets_manager.base import DatasetError, Sample, read_json_lines, read_text, required
+from datasets_manager.base import DatasetError, Note, Sample, read_file, read_text
+from datasets_manager.listing import find_pictures, printable
 from datasets_manager.options import COLUMN_OPTIONS, DatasetOptions
-from datasets_manager.registry import register
-from datasets_manager.tables import ParquetTable, hint_of, plain
+from datasets_manager.registry import Listed, register
+from datasets_manager.rows import Row, check_columns_of, read_json_lines, whole
+from datasets_manager.tables import ParquetTable, rows_of
 
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _OBTAIN = (
     'write one line an image: {"file_name": ..., "question": ...} (or a metadata.csv or '
     "metadata.parquet), put a text beside each image, or give one --question for all"
@@ -32,14 +33,15 @@ _OBTAIN = (
     licence="yours",
     takes=("question", *COLUMN_OPTIONS),
 )
-def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
+def load(root: Path, options: DatasetOptions) -> Listed:
     """Samples of `root`.
 
     With `metadata.jsonl`, `.csv` or `.parquet`: columns `file_name` (relative to the folder),
     `question` and, where there are such, `key` (else the row's number) and `hint`, which the
     auxiliary model is asked instead; all others travel with the sample. Without: every image
-    below the folder, by name, under its path without suffix, with the question in the `.txt`
-    beside it. `options.question` is asked about every image instead.
+    below the folder, in natural order, under its path without suffix (with, where another image
+    has the same), with the question in the `.txt` beside it. `options.question` is asked about
+    every image instead.
     """
     tables = [name for name in TABLES if (root / name).exists()]
     if len(tables) > 1:
@@ -49,78 +51,115 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     return _from_images(root, options)
 
 
-def _from_table(root: Path, path: Path, options: DatasetOptions) -> Iterator[Sample]:
+def _from_table(root: Path, path: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
     image_column = options.image_column or "file_name"
     question_column = options.question_column or "question"
     key_column = options.key_column or "key"
-    asked = {question_column: options.question} if options.question is not None else {}
-    for index, row in enumerate(_rows(path)):
-        place = f"{path}, sample {index}"
-        file_name = str(required(row, image_column, place))
-        parts = file_name.replace("\\", "/").split("/")  # paths would take a second for 100,000
-        if parts[0] == "" or ".." in parts:
-            raise DatasetError(f"{place}: {image_column} {file_name!r} leads out of the folder")
-        if options.key_column is not None:
-            required(row, key_column, place)
-        key = row.get(key_column)
-        own = (image_column, key_column, *([] if asked else [question_column]))
+    asked = options.question
+    own = (image_column, key_column, *([question_column] if asked is None else []))
+    rows, left_out = _rows(path)
+    needed = [image_column, question_column if asked is None else "", options.key_column or ""]
+    check_columns_of(rows, needed, str(path))
+    for index, row in enumerate(rows):
+        image = row.file(root, image_column)
+        hint = None if options.query_column else row.hint("hint")
+        question = asked
+        if question is None:  # what is asked may be the hint alone
+            question = row.text(question_column) if hint is None else row.hint(question_column)
         yield Sample(
-            key=str(index if key is None else key),
+            key=row.key(key_column) if options.key_column else row.key_or(index, key_column),
             index=index,
-            image=root / file_name,
-            question=str(required({**row, **asked}, question_column, place)),
-            hint=None if options.query_column else hint_of(row, "hint"),
-            extra={k: v for k, v in row.items() if k not in own},
+            image=image,
+            question=question or "",
+            hint=hint,
+            extra=row.others(*own),
+            fault=row.fault,
         )
+    if left_out:
+        yield Note(f"{path}: left out: columns of pictures or other bytes ({', '.join(left_out)})")
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def _rows(path: Path) -> tuple[Sequence[Row], Sequence[str]]:
+    """A table's rows, and the columns left out of them."""
     if path.suffix == ".jsonl":
-        yield from read_json_lines(path, _OBTAIN)
-    elif path.suffix == ".csv":
-        yield from _csv_rows(path)
-    else:
-        table = ParquetTable(path)
-        for row in table.read(table.names):
-            yield plain(row)
+        return list(read_json_lines(path, _OBTAIN)), ()
+    if path.suffix == ".csv":
+        return whole(list(_csv_rows(path))), ()
+    table = ParquetTable(path)
+    return rows_of(table, table.plain), [name for name in table.names if name not in table.plain]
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
-    reader = csv.DictReader(io.StringIO(read_text(path, _OBTAIN), newline=""), strict=True)
+def _csv_rows(path: Path) -> Iterator[Row]:
+    """The rows of a CSV file in UTF-8; one of another length, or no text, is at fault."""
+    text = read_file(path, _OBTAIN).decode("utf-8-sig", "surrogateescape")
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise DatasetError(
-                    f"{path}, line {reader.line_num}: not as many fields as the header's "
-                    f"{len(reader.fieldnames or ())}; put quotes around fields with commas"
-                )
-            yield row
+        names = reader.fieldnames or ()
     except csv.Error as error:
-        raise DatasetError(
-            f"{path}, after line {reader.line_num}: not valid CSV ({error})"
-        ) from error
-
-
-def _from_images(root: Path, options: DatasetOptions) -> Iterator[Sample]:
-    paths = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
-    if not paths or (options.question is None and not _any_text(paths)):
-        raise DatasetError(f"{TABLES[0]} not found in {root}; {_OBTAIN}, or pass --data-root")
-    for index, path in enumerate(paths):
-        question = options.question
-        if question is None:
-            question = read_text(path.with_suffix(".txt"), f"write {path.name}'s question into it")
-        yield Sample(
-            key=path.relative_to(root).with_suffix("").as_posix(),
-            index=index,
-            image=path,
-            question=question.strip(),
-            extra={},
+        raise DatasetError(f"{path}, line 1: not valid CSV ({error})") from error
+    while True:
+        start = reader.line_num + 1
+        fields: dict[str, str] = {}
+        fault = None
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            fault = f"not valid CSV ({error}); mend or remove it"
+        lines = (
+            f"line {start}" if reader.line_num <= start else f"lines {start} to {reader.line_num}"
         )
+        if None in fields or None in fields.values():
+            fault = (
+                f"not as many fields as the header's {len(names)}; put quotes around fields with "
+                "commas"
+            )
+            fields = {}
+        elif not all(map(_is_unicode, fields.values())):
+            fault, fields = "not text in UTF-8; save the file in UTF-8", {}
+        yield Row(fields, f"{path}, {lines}", fault)
 
 
-def _any_text(paths: Sequence[Path]) -> bool:
-    return any(path.with_suffix(".txt").exists() for path in paths)
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _from_images(root: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
+    if not root.is_dir():
+        raise DatasetError(f"{root} is no folder; pass --data-root")
+    found = find_pictures(root)
+    beside = {path.with_suffix(".txt") for path in found.pictures} & found.texts
+    for text in sorted(found.texts if options.question is not None else found.texts - beside):
+        found.leave_out("text|texts", text.relative_to(root))
+    if options.question is None and not beside:
+        counted = f" (there are {len(found.pictures)} images)" if found.pictures else ""
+        raise DatasetError(
+            f"{TABLES[0]} not found in {root}{counted}; {_OBTAIN}, or pass --data-root"
+            + "".join(f". {note}" for note in found.notes())
+        )
+    if not found.pictures:
+        there = "; ".join(found.notes()) or "it is empty"
+        raise DatasetError(f"{root} holds no image that opens here: {there}; pass --data-root")
+    for index, (path, key) in enumerate(_under_keys(root, found.pictures)):
+        question, fault = options.question, None
+        if question is None:
+            try:
+                question = read_text(
+                    path.with_suffix(".txt"), f"write {path.name}'s question into it"
+                ).strip()
+            except DatasetError as error:
+                question, fault = "", str(error)
+        yield Sample(key=key, index=index, image=path, question=question, fault=fault)
+    yield from map(Note, found.notes())
+
+
+def _under_keys(root: Path, pictures: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Pictures and their keys: paths without suffix, where that tells them apart."""
+    paths = [path.relative_to(root) for path in pictures]
+    names = [printable(path.as_posix()) for path in paths]
+    stems = [printable(path.with_suffix("").as_posix()) for path in paths]
+    taken = Counter(stems)
+    taken.update(set(names) & set(stems))
+    for picture, stem, name in zip(pictures, stems, names, strict=True):
+        yield picture, stem if taken[stem] == 1 else name

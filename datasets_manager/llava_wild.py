@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datasets_manager.base import Sample, read_json_lines, required
+from datasets_manager.base import Sample
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
+from datasets_manager.rows import check_columns_of, read_json_lines
 
 _OBTAIN = "put the hub's liuhaotian/llava-bench-in-the-wild there"
 
@@ -30,29 +31,28 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """
     folder = root / "LLaVA_Wild" / "llava-bench-in-the-wild"
     path = folder / "questions.jsonl"
-    rows = read_json_lines(path, _OBTAIN)
+    rows = list(read_json_lines(path, _OBTAIN))
+    check_columns_of(rows, ("image", "text"), str(path))
     answers = _column(folder / "answers_gpt4.jsonl", "question_id", "text")
     captions = _column(folder / "context.jsonl", "image", "caption")
     for index, row in enumerate(rows):
-        place = f"{path}, sample {index}"
-        image = str(required(row, "image", place))
         beside = {
-            "image_id": image,
-            "gpt_answer": answers.get(row.get("question_id")),
-            "caption": captions.get(image),
+            "image_id": row.get("image"),
+            "gpt_answer": answers.get(str(row.get("question_id"))),
+            "caption": captions.get(str(row.get("image"))),
         }
         yield Sample(
             key=str(index),
             index=index,
-            image=folder / "images" / image,
-            question=str(required(row, "text", place)),
-            extra={k: v for k, v in row.items() if k != "text"}
-            | {k: v for k, v in beside.items() if v is not None},
+            image=row.file(folder / "images", "image"),
+            question=row.text("text"),
+            extra=row.others("text") | {k: v for k, v in beside.items() if v is not None},
+            fault=row.fault,
         )
 
 
-def _column(path: Path, key: str, value: str) -> dict[Any, Any]:
+def _column(path: Path, key: str, value: str) -> dict[str, Any]:
     """Values by keys of a file that may be missing."""
     if not path.exists():
         return {}
-    return {row.get(key): row.get(value) for row in read_json_lines(path, _OBTAIN)}
+    return {str(row.get(key)): row.get(value) for row in read_json_lines(path, _OBTAIN)}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from datasets_manager import prompts
-from datasets_manager.base import DatasetError, Sample, read_text
+from datasets_manager.base import DatasetError, Note, Sample, read_text
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
 from datasets_manager.tables import Columns, Table, one_sample_a_row
@@ -24,13 +24,16 @@ _SUFFIXES = (".jpg", ".png", ".jpeg")
 
 def from_tables(
     tables: Sequence[Table], columns: Columns, options: DatasetOptions
-) -> Iterator[Sample]:
+) -> Iterator[Sample | Note]:
     """Samples of the hub's copy, under the same keys and with the same questions as from disk.
 
     Its `question_id` is `{subtask}/{image}`, the same for both questions of an image.
     """
     seen: Counter[str] = Counter()
     for sample in one_sample_a_row(tables, columns):
+        if isinstance(sample, Note) or not sample.key:
+            yield sample
+            continue
         subtask, image = PurePosixPath(sample.key).parts[0], PurePosixPath(sample.key).name
         seen[sample.key] += 1
         key = f"{subtask}_{image}_{seen[sample.key]}"
@@ -63,7 +66,13 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
             raise DatasetError(f"no questions of MME's {subtask} in {folder}; {_OBTAIN}")
         for text in texts:
             image = _image(folder / "images" if two else folder, text.stem)
-            for number, (question, answer) in enumerate(_questions(text), start=1):
+            try:
+                questions = _questions(text)
+            except DatasetError as error:
+                yield Sample(f"{subtask}_{text.stem}", index, image, "", fault=str(error))
+                index += 1
+                continue
+            for number, (question, answer) in enumerate(questions, start=1):
                 yield Sample(
                     key=f"{subtask}_{text.stem}_{number}",
                     index=index,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from datasets_manager.base import Sample
 from datasets_manager.hub import load_copy
 from datasets_manager.options import DatasetOptions
-from datasets_manager.registry import register
+from datasets_manager.registry import Listed, register
 
 
 @register(
@@ -20,6 +18,6 @@ from datasets_manager.registry import register
     takes=("split",),
     metric="letter",
 )
-def load(root: Path, options: DatasetOptions) -> Iterable[Sample]:
+def load(root: Path, options: DatasetOptions) -> Listed:
     """Samples of `MME-RealWorld-Lite/`, a copy of the hub's repository for lmms-eval."""
     return load_copy(root / "MME-RealWorld-Lite", "MME-RealWorld-Lite", None, options)

@@ -6,20 +6,21 @@ import ast
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from datasets_manager import prompts
-from datasets_manager.base import DatasetError, Sample, required
+from datasets_manager.base import DatasetError, Note, Sample
 from datasets_manager.groups import Groups
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
+from datasets_manager.rows import Row
 from datasets_manager.tables import (
     Columns,
     ParquetTable,
     Table,
     check_columns,
-    plain,
+    left_out,
     read_picture,
+    rows_of,
 )
 
 SUBJECTS = (
@@ -35,7 +36,7 @@ IMAGES = tuple(f"image_{n}" for n in range(1, 8))
 
 def from_tables(
     tables: Sequence[Table], columns: Columns, options: DatasetOptions
-) -> Iterator[Sample]:
+) -> Iterator[Sample | Note]:
     """Samples of the subjects' tables, the same on the hub and on disk.
 
     The question keeps its marks `<image 1>`, `<image 2>`, ... as they are. A question about one
@@ -48,24 +49,24 @@ def from_tables(
         held = [name for name in IMAGES if name in table.names]
         present = zip(*(table.present(name) for name in check_columns(table, held)), strict=True)
         check_columns(table, ["id", columns.question, "options"])
-        rows = table.read([name for name in table.names if name not in table.pictures])
-        for number, (row, has) in enumerate(zip(rows, present, strict=True)):
-            place = f"{table.place}, row {number}"
-            key = str(required(row, "id", place))
-            extra = {k: plain(v) for k, v in row.items() if k != columns.question}
-            extra["prompt"] = prompts.multiple_choice(_read_options(row["options"], place))
+        for number, (row, has) in enumerate(zip(rows_of(table, table.plain), present, strict=True)):
+            key, question = row.key("id"), row.text(columns.question)
+            prompt = prompts.multiple_choice(_read_options(row))
+            extra = row.others(columns.question) | {"prompt": prompt}
             # a question whose images are all missing fails as a sample, and is not left out
             names = [name for name, there in zip(held, has, strict=True) if there] or [IMAGES[0]]
-            alone = len(names) == 1 or options.images == "first"
+            alone = len(names) == 1 or options.images == "first" or row.fault is not None
             for n, name in enumerate(names[:1] if alone else names, start=1):
                 yield Sample(
                     key=key if alone else f"{key}_{n}",
                     index=index,
                     image=partial(read_picture, table, number, name),
-                    question=str(row[columns.question] or ""),
+                    question=question,
                     extra=extra | {"image_number": int(name.removeprefix("image_"))},
+                    fault=row.fault,
                 )
                 index += 1
+    yield from left_out(tables[0], IMAGES)
 
 
 @register(
@@ -78,7 +79,7 @@ def from_tables(
     from_tables=from_tables,
     metric="mmmu",
 )
-def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
+def load(root: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
     """Samples of `MMMU/MMMU/{subject}/{split}-*.parquet`, the hub repository's own files."""
     split = options.split or "validation"
     tables: list[Table] = []
@@ -95,12 +96,14 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     yield from from_tables(tables, Columns(), options)
 
 
-def _read_options(text: Any, place: str) -> list[str]:
+def _read_options(row: Row) -> list[str]:
     """The list in `options`, which the files hold as Python's text of it."""
+    text = row.text("options")
     try:
         options = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         options = None
     if not isinstance(options, list):
-        raise DatasetError(f"{place}: expected options like \"['a', 'b']\", got {text!r:.200}")
+        row.blame(f"expected options like \"['a', 'b']\", got {text!r:.200}")
+        return []
     return [str(option) for option in options]

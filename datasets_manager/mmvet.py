@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets_manager.base import DatasetError, Sample, read_json, required
+from datasets_manager.base import DatasetError, Sample, read_json
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
+from datasets_manager.rows import Row, check_columns_of
 
 
 @register(
@@ -25,13 +26,15 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     rows = read_json(path, "get mm-vet.zip from the MM-Vet release page and unpack it there")
     if not isinstance(rows, dict):
         raise DatasetError(f"{path}: expected an object of samples, got a {type(rows).__name__}")
-    for index, (key, row) in enumerate(rows.items()):
-        place = f"{path}, {key}"
+    named = {key: Row(row, f"{path}, {key}") for key, row in rows.items()}
+    check_columns_of([*named.values()], ("imagename", "question"), str(path))
+    for index, (key, row) in enumerate(named.items()):
         yield Sample(
             key=key,
             index=index,
-            image=folder / "images" / str(required(row, "imagename", place)),
-            question=str(required(row, "question", place)),
+            image=row.file(folder / "images", "imagename"),
+            question=row.text("question"),
             # the hub's rows have the key as well, and lmms-eval's task reads it there
-            extra={"question_id": key} | {k: v for k, v in row.items() if k != "question"},
+            extra={"question_id": key} | row.others("question"),
+            fault=row.fault,
         )

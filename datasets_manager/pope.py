@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets_manager import prompts
-from datasets_manager.base import DatasetError, Sample, read_json_lines, required
+from datasets_manager.base import DatasetError, Sample
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
+from datasets_manager.rows import check_columns_of, read_json_lines
 
 PARTS = ("random", "popular", "adversarial")
 
@@ -35,17 +36,20 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     for part in PARTS if options.split is None else (options.split,):
         path = root / "POPE" / f"coco_pope_{part}.json"
         obtain = "get it from output/coco of github.com/AoiDragon/POPE"
-        for number, row in enumerate(read_json_lines(path, obtain)):
-            place = f"{path}, sample {number}"
-            image = root / "POPE" / "val2014" / str(required(row, "image", place))
+        rows = list(read_json_lines(path, obtain))
+        check_columns_of(rows, ("question_id", "image", "text"), str(path))
+        for row in rows:
+            key = row.key("question_id")
+            image = row.file(root / "POPE" / "val2014", "image")
             yield Sample(
-                key=f"{part}_{required(row, 'question_id', place)}",
+                key=key and f"{part}_{key}",
                 index=index,
                 image=image,
-                question=str(required(row, "text", place)),
-                extra={k: v for k, v in row.items() if k != "text"}
+                question=row.text("text"),
+                extra=row.others("text")
                 # as the hub's rows have it
                 | {"category": part, "answer": row.get("label"), "image_source": image.stem}
                 | {"prompt": prompts.SHORT_ANSWER},
+                fault=row.fault,
             )
             index += 1

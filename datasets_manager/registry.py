@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from datasets_manager.base import DatasetError, Sample
+from datasets_manager.base import DatasetError, Note, Sample
 from datasets_manager.options import DatasetOptions
 from datasets_manager.tables import Columns, Table
 
-Loader = Callable[[Path, DatasetOptions], Iterable[Sample]]
-FromTables = Callable[[Sequence[Table], Columns, DatasetOptions], Iterable[Sample]]
+Listed = Iterable[Sample | Note]
+Loader = Callable[[Path, DatasetOptions], Listed]
+FromTables = Callable[[Sequence[Table], Columns, DatasetOptions], Listed]
+L = TypeVar("L", bound=Loader)
 
 _REGISTRY: dict[str, DatasetInfo] = {}
+_MARKED: list[Loader] = []
 
 
 class DatasetInfo(NamedTuple):
@@ -71,6 +74,17 @@ def register(
         return load
 
     return enter
+
+
+def loader(load: L) -> L:
+    """Mark the decorated function as one that `--dataset package.module:function` may call."""
+    _MARKED.append(load)
+    return load
+
+
+def is_loader(value: object) -> bool:
+    """Whether a function was made to load a dataset: decorated so, or entered under a name."""
+    return any(value is load for load in (*_MARKED, *(info.load for info in registered())))
 
 
 def registered() -> list[DatasetInfo]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from datasets_manager.base import DatasetError, Sample, required
+from datasets_manager.base import DatasetError, Note, Sample
 from datasets_manager.groups import Groups
+from datasets_manager.rows import Row, Unreadable
 
 if TYPE_CHECKING:
     import datasets
@@ -51,11 +54,13 @@ class Table(Protocol):
         place: what it was read from, for messages.
         names: of all columns.
         pictures: names of those that hold pictures.
+        plain: names of those that hold no bytes, not even in lists: neither pictures nor sound.
     """
 
     place: str
     names: Sequence[str]
     pictures: Sequence[str]
+    plain: Sequence[str]
 
     def read(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """These columns of all rows."""
@@ -69,37 +74,51 @@ class Table(Protocol):
 
 def one_sample_a_row(
     tables: Sequence[Table], columns: Columns, part: str | None = None
-) -> Iterator[Sample]:
+) -> Iterator[Sample | Note]:
     """Samples of tables, one after the other; of one part of the set, or of all.
 
     Pictures, and columns that name neither key nor question, are read when they are asked for.
+    Other columns of pictures, sound or bytes are never read.
     """
     index = 0
     for table in tables:
         check_columns(table, [columns.image])
         question = "" if columns.asked is not None else columns.question
         wanted = [question, *columns.key, columns.part, columns.query]
-        rows = table.read(check_columns(table, wanted))
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows_of(table, check_columns(table, wanted))):
             if part is not None and row[columns.part] != part:
                 continue
-            place = f"{table.place}, row {number}"
-            key = "_".join(str(required(row, name, place)) for name in columns.key)
+            hint = row.hint(columns.query) if columns.query else None
+            asked = columns.asked
+            if asked is None:  # what is asked may be the hint alone
+                asked = row.text(question) if hint is None else row.hint(question)
+            said = row.get(question)
+            talk = {question: said} if isinstance(said, list | dict) else {}
             yield Sample(
-                key=_without_suffix(key) if columns.key else str(index),
+                key=_without_suffix(row.key(*columns.key)) if columns.key else str(index),
                 index=index,
                 image=partial(read_picture, table, number, columns.image),
-                question=str(row[question] or "") if question else str(columns.asked),
-                hint=hint_of(row, columns.query) if columns.query else None,
-                extra=Extra(partial(read_extra, table, number, columns)),
+                question=asked or "",
+                hint=hint,
+                extra=Extra(partial(read_extra, table, number, columns, talk)),
+                fault=row.fault,
             )
             index += 1
+    yield from left_out(tables[0], (columns.image,))
 
 
-def hint_of(fields: Mapping[str, Any], column: str) -> str | None:
-    """What a sample's fields say that the auxiliary model is asked; None where they are silent."""
-    value = fields.get(column)
-    return None if value is None or value == "" else str(value)
+def rows_of(table: Table, names: Sequence[str]) -> list[Row]:
+    """Columns of all rows of a table; what cannot be read is its row's fault."""
+    rows = table.read(names)
+    return [Row(plain(row), f"{table.place}, row {n}") for n, row in enumerate(rows)]
+
+
+def left_out(table: Table, used: Sequence[str]) -> Iterator[Note]:
+    """What is to be said of the columns that are never read."""
+    others = [name for name in table.names if name not in (*table.plain, *used)]
+    if others:
+        names = ", ".join(others)
+        yield Note(f"{table.place}: left out: columns of pictures or other bytes ({names})")
 
 
 def check_columns(table: Table, names: Sequence[str]) -> list[str]:
@@ -117,20 +136,22 @@ def read_picture(table: Table, index: int, name: str) -> bytes:
     """The encoded picture in a row: a struct, bytes, or base64 as text.
 
     Raises:
-        OSError: where there is none, or its file is missing.
+        DatasetError: where there is none.
+        OSError: where the picture is in a file, and that cannot be read.
     """
     value = table.row(index, [name])[name]
     if isinstance(value, dict):
-        if value["bytes"] is None and value["path"]:
+        if value["bytes"] is None and value.get("path"):
             return Path(value["path"]).read_bytes()
         value = value["bytes"]
     if isinstance(value, str):
         try:
             value = base64.b64decode(value, validate=True)
         except ValueError as error:
-            raise OSError(f"{table.place}, row {index}: {name!r} is no base64: {error}") from error
+            place = f"{table.place}, row {index}"
+            raise DatasetError(f"{place}: {name!r} is no base64: {error}") from error
     if not isinstance(value, bytes):
-        raise OSError(f"{table.place}, row {index}: no picture in column {name!r}")
+        raise DatasetError(f"{table.place}, row {index}: no picture in column {name!r}")
     return value
 
 
@@ -158,28 +179,86 @@ class Extra(Mapping[str, Any]):
         return len(self._fields)
 
 
-def read_extra(table: Table, index: int, columns: Columns) -> dict[str, Any]:
-    """What a row says beside question and pictures, and the prompt that goes with it."""
-    own = (columns.question, columns.image, *table.pictures, *columns.left_out)
-    names = [name for name in table.names if name not in own]
-    fields: dict[str, Any] = plain(table.row(index, names)) if names else {}
+def read_extra(
+    table: Table, index: int, columns: Columns, talk: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """What a row says beside question and picture, and the prompt that goes with it.
+
+    Args:
+        table: of the row.
+        index: of the row.
+        columns: which of them are not in question.
+        talk: what to add: a conversation that the question was taken from.
+    """
+    asked = columns.question if columns.asked is None else ""
+    own = (asked, columns.image, *columns.left_out)
+    names = [name for name in table.plain if name not in own]
+    row = Row(plain(table.row(index, names)) if names else {}, f"{table.place}, row {index}")
+    fields = row.others()
+    if row.fault is not None:
+        raise DatasetError(row.fault)
     prompt = columns.prompt if isinstance(columns.prompt, str) else columns.prompt(fields)
-    return fields | ({"prompt": prompt} if prompt else {})
+    return {**fields, **talk} | ({"prompt": prompt} if prompt else {})
 
 
 def plain(value: Any) -> Any:
-    """A value of JSON's own types: dates and the like become text."""
+    """A value of JSON's own types: dates and the like become text; bytes stay, and are refused."""
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+    if value is None or isinstance(value, str | int | float | bytes | Unreadable):
+        return value
+    return str(value)
 
 
 def _without_suffix(key: str) -> str:
     """A key without a picture's suffix: VizWiz's ids are file names."""
     name = Path(key)
     return key[: -len(name.suffix)] if name.suffix.lower() in _PICTURE_SUFFIXES else key
+
+
+def _has_bytes(kind: Any) -> bool:
+    """Whether a type of Arrow's holds bytes, as pictures, sound and films do, be it in lists."""
+    import pyarrow.types as types
+
+    kind = getattr(kind, "storage_type", kind)  # of an extension
+    if types.is_dictionary(kind):
+        return _has_bytes(kind.value_type)
+    if types.is_nested(kind):
+        return any(_has_bytes(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
+        or types.is_binary_view(kind)
+    )
+
+
+def _other_media(schema: Any) -> set[str]:
+    """Columns that `datasets` has noted in a parquet file to be sound or the like."""
+    try:
+        noted = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name for name, kind in noted.items() if kind.get("_type", "Image") != "Image"}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return set()
+
+
+def _to_rows(table: Any) -> list[dict[str, Any]]:
+    """An Arrow table's rows; where a value is not what its type says, `Unreadable` for it."""
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except Exception:  # texts that are no UTF-8, dates out of range: whichever row has them
+        columns = {name: [*map(_value, table.column(name))] for name in table.column_names}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return rows
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except Exception as error:  # whatever the conversion raises
+        return Unreadable(f"cannot be read: {type(error).__name__}: {error}")
 
 
 class ParquetTable:
@@ -214,17 +293,20 @@ class ParquetTable:
         )
         self._starts = [0, *accumulate(counts)]  # of the groups, and the end of the last
         self.names: Sequence[str] = schema.names
+        self.plain: Sequence[str] = [field.name for field in schema if not _has_bytes(field.type)]
+        others = _other_media(schema)
         self.pictures: Sequence[str] = [
             field.name
             for field in schema
-            if pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
+            if pyarrow.types.is_struct(field.type)
+            and field.type.get_field_index("bytes") >= 0
+            and field.name not in others
         ]
 
     def read(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """These columns of all rows."""
+        """These columns of all rows; `Unreadable` for a value that cannot be had."""
         with self._open() as file:
-            rows: list[dict[str, Any]] = file.read(columns=list(names)).to_pylist()
-        return rows
+            return _to_rows(file.read(columns=list(names)))
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """These columns of one row; those of its group that are not kept are read."""
@@ -233,7 +315,7 @@ class ParquetTable:
             self.place, group, names, lambda missing: self._read_group(group, missing)
         )
         at = index - self._starts[group]
-        return {name: column[at].as_py() for name, column in columns.items()}
+        return {name: _value(column[at]) for name, column in columns.items()}
 
     def _open(self) -> Any:
         import pyarrow.parquet
@@ -289,19 +371,25 @@ class HubTable:
         self.pictures: Sequence[str] = [
             name for name, kind in dataset.features.items() if isinstance(kind, Image)
         ]
+        self.plain: Sequence[str] = [
+            field.name for field in dataset.features.arrow_schema if not _has_bytes(field.type)
+        ]
         for name in self.pictures:  # so that a broken picture is one sample's matter
             dataset = dataset.cast_column(name, Image(decode=False))
         self._dataset = dataset
 
     def read(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """These columns of all rows."""
-        table = self._dataset.select_columns(list(names)).with_format("arrow")[:]
-        rows: list[dict[str, Any]] = table.to_pylist()
-        return rows
+        """These columns of all rows; `Unreadable` for a value that cannot be had."""
+        return _to_rows(self._dataset.select_columns(list(names)).with_format("arrow")[:])
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """These columns of one row."""
-        return dict(self._dataset.select_columns(list(names))[index])
+        selected = self._dataset.select_columns(list(names))
+        try:
+            return dict(selected[index])
+        except Exception:  # a value that is not what its type says
+            [row] = _to_rows(selected.with_format("arrow")[index])
+            return row
 
     def present(self, name: str) -> list[bool]:
         """Which rows have a value in a column, without reading the values."""

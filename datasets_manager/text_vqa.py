@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets_manager import prompts
-from datasets_manager.base import DatasetError, Sample, read_json, required
+from datasets_manager.base import DatasetError, Sample, read_json
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
+from datasets_manager.rows import Row, check_columns_of
 
 _OBTAIN = "get it and train_val_images.zip from textvqa.org"
 
@@ -32,13 +33,14 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     rows = content.get("data") if isinstance(content, dict) else None
     if not isinstance(rows, list):
         raise DatasetError(f"{path}: expected an object with a list 'data'; get the file again")
+    rows = [Row(row, f"{path}, sample {index}") for index, row in enumerate(rows)]
+    check_columns_of(rows, ("image_id", "question"), str(path))
     for index, row in enumerate(rows):
-        place = f"{path}, sample {index}"
         yield Sample(
-            key=str(row.get("question_id", index)),
+            key=row.key_or(index, "question_id"),
             index=index,
-            image=folder / "train_images" / f"{required(row, 'image_id', place)}.jpg",
-            question=str(required(row, "question", place)),
-            extra={k: v for k, v in row.items() if k != "question"}
-            | {"prompt": prompts.SHORT_ANSWER},
+            image=row.file(folder / "train_images", "image_id", ".jpg"),
+            question=row.text("question"),
+            extra=row.others("question") | {"prompt": prompts.SHORT_ANSWER},
+            fault=row.fault,
         )

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets_manager import prompts
-from datasets_manager.base import DatasetError, Sample, read_json, required
+from datasets_manager.base import DatasetError, Sample, read_json
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
+from datasets_manager.rows import Row, check_columns_of
 
 
 @register(
@@ -31,16 +32,18 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     rows = read_json(path, f"get Annotations.zip and {split}.zip from vizwiz.org")
     if not isinstance(rows, list):
         raise DatasetError(f"{path}: expected a list of samples, got a {type(rows).__name__}")
+    rows = [Row(row, f"{path}, sample {index}") for index, row in enumerate(rows)]
+    check_columns_of(rows, ("image", "question"), str(path))
     for index, row in enumerate(rows):
-        place = f"{path}, sample {index}"
-        image = root / "VisWiz" / split / str(required(row, "image", place))
+        image = row.file(root / "VisWiz" / split, "image")
         yield Sample(
-            key=image.stem,
+            key="" if row.fault else image.stem,
             index=index,
             image=image,
-            question=str(required(row, "question", place)),
-            extra={k: v for k, v in row.items() if k != "question"}
+            question=row.text("question"),
+            extra=row.others("question")
             # as the hub's rows have it
             | {"question_id": image.name, "category": row.get("answer_type")}
             | {"prompt": prompts.SHORT_OR_UNANSWERABLE},
+            fault=row.fault,
         )

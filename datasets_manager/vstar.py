@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from datasets_manager import prompts
-from datasets_manager.base import DatasetError, Sample, read_json, read_json_lines, required
+from datasets_manager.base import DatasetError, Note, Sample, read_json
 from datasets_manager.hub import load_copy
 from datasets_manager.options import DatasetOptions
-from datasets_manager.registry import register
-from datasets_manager.tables import Columns, Table, check_columns, hint_of, plain, read_picture
+from datasets_manager.registry import Listed, register
+from datasets_manager.rows import Row, check_columns_of, read_json_lines
+from datasets_manager.tables import Columns, Table, check_columns, read_picture, rows_of
 
 CATEGORIES = ("direct_attributes", "relative_position")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -30,16 +32,14 @@ _OBTAIN = "get the hub's craigwu/vstar_bench"
 
 def from_tables(
     tables: Sequence[Table], columns: Columns, options: DatasetOptions
-) -> Iterator[Sample]:
+) -> Iterator[Sample | Note]:
     """Samples of the hub's copy, whose `text` holds question, options and what is wished for."""
     [table] = tables
     check_columns(table, [columns.image, columns.question, *columns.key, columns.query])
-    rows = table.read([name for name in table.names if name not in table.pictures])
-    for index, row in enumerate(rows):
-        place = f"{table.place}, row {index}"
-        extra = plain(row)
-        yield _sample(index, partial(read_picture, table, index, columns.image), extra, place,
-                      hint_of(extra, columns.query) if columns.query else None)  # fmt: skip
+    for index, row in enumerate(rows_of(table, table.plain)):
+        image = partial(read_picture, table, index, columns.image)
+        hint = row.hint(columns.query) if columns.query else None
+        yield _sample(index, row, image, hint=hint)
 
 
 @register(
@@ -53,7 +53,7 @@ def from_tables(
     from_tables=from_tables,
     metric="letter",
 )
-def load(root: Path, options: DatasetOptions) -> Iterable[Sample]:
+def load(root: Path, options: DatasetOptions) -> Listed:
     """Samples of `vstar/`: the authors' layout, or a copy of the hub's lmms-lab/vstar-bench.
 
     The authors': `direct_attributes/` and `relative_position/` with `NAME.jpg` and `NAME.json`.
@@ -72,78 +72,93 @@ def load(root: Path, options: DatasetOptions) -> Iterable[Sample]:
 
 def _in_the_authors_layout(folder: Path) -> Iterator[Sample]:
     order = folder / _ORDER
-    rows = read_json_lines(order, _OBTAIN) if order.exists() else _without_order(folder)
+    if order.exists():
+        rows = list(read_json_lines(order, _OBTAIN))
+        check_columns_of(rows, ("image", "text", "question_id"), str(order))
+    else:
+        rows = [_without_order(image) for image in _pictures(folder)]
     for index, row in enumerate(rows):
-        place = f"{order if order.exists() else folder}, sample {index}"
-        name = str(required(row, "image", place))
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise DatasetError(f"{place}: image {name!r} leads out of the folder")
-        image = folder / name
-        boxes = _boxes(image.with_suffix(".json"))
-        extra = {k: v for k, v in row.items() if k != "image"} | boxes
-        yield _sample(index, image, extra, place)
+        image = row.file(folder, "image")
+        yield _sample(index, row, image, boxes=_boxes(image.with_suffix(".json"), row))
 
 
-def _without_order(folder: Path) -> Iterator[dict[str, Any]]:
-    """Rows as those of `test_questions.jsonl`, made from the files beside the pictures."""
+def _pictures(folder: Path) -> Iterator[Path]:
     for category in CATEGORIES:
         images = sorted(p for p in (folder / category).glob("*") if p.suffix.lower() in _SUFFIXES)
         if not images:
             raise DatasetError(f"no pictures in {folder / category}; {_OBTAIN}")
-        for image in images:
-            path = image.with_suffix(".json")
-            annotation = _annotation(path)
-            key = f"{category}_{image.stem}"
-            options = [str(option) for option in required(annotation, "options", str(path))]
-            turn = int(sha256(key.encode()).hexdigest(), 16) % max(1, len(options))
-            turned = options[-turn:] + options[:-turn] if turn else options
-            lines = [f"({letter}) {option}" for letter, option in _lettered(turned)]
-            yield {
-                "image": f"{category}/{image.name}",
-                "text": "\n".join([str(required(annotation, "question", str(path))), *lines])
-                + prompts.LETTER,
-                "category": category,
-                "label": string.ascii_uppercase[turn],
-                "question_id": key,
-            }
+        yield from images
+
+
+def _without_order(image: Path) -> Row:
+    """A row as those of `test_questions.jsonl`, made from the file beside the picture."""
+    category = image.parent.name
+    key = f"{category}_{image.stem}"
+    path = image.with_suffix(".json")
+    annotation = _annotation(path)
+    question, options = annotation.text("question"), annotation.get("options")
+    if not isinstance(options, list) or not options:
+        annotation.blame("no list of 'options'")
+        options = []
+    turn = int(sha256(key.encode()).hexdigest(), 16) % max(1, len(options))
+    turned = zip(string.ascii_uppercase, options[-turn:] + options[:-turn], strict=False)
+    fields = {
+        "image": f"{category}/{image.name}",
+        "text": "".join([question, *(f"\n({letter}) {o}" for letter, o in turned)])
+        + prompts.LETTER,
+        "category": category,
+        "label": string.ascii_uppercase[turn],
+        "question_id": key,
+    }
+    fault = annotation.fault and annotation.fault.removeprefix(f"{path}: ")
+    return Row(fields, str(path), fault)
 
 
 def _sample(
-    index: int, image: Any, extra: Mapping[str, Any], place: str, hint: str | None = None
+    index: int,
+    row: Row,
+    image: Path | Callable[[], bytes],
+    *,
+    hint: str | None = None,
+    boxes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Sample:
     """The question alone, without the options that `text` has after it: they are the prompt."""
-    text = str(extra.get("text") or "")
+    key, text, fields = row.key("question_id"), row.text("text"), row.others("image")
     question, *options = _OPTION.split(text.removesuffix(prompts.LETTER))
     prompt = text[len(question) :]
     if not prompt.endswith(prompts.LETTER):
         prompt += prompts.LETTER
     return Sample(
-        key=str(required(extra, "question_id", place)),
+        key=key,
         index=index,
         image=image,
         question=question,
         hint=hint,
-        extra={**extra, "options": options[1::2], "prompt": prompt},
+        extra={**fields, **boxes, "options": options[1::2], "prompt": prompt},
+        fault=row.fault,
     )
 
 
-def _boxes(path: Path) -> dict[str, Any]:
+def _boxes(path: Path, row: Row) -> dict[str, Any]:
     """What was asked about, and where it is; empty where the file beside the picture is missing."""
-    annotation = _annotation(path) if path.exists() else {}
+    if not path.exists():
+        return {"target_object": [], "bbox": [], "target_bbox": []}
+    annotation = _annotation(path)
     boxes = annotation.get("bbox") or []
-    return {
-        "target_object": annotation.get("target_object") or [],
-        "bbox": boxes,
-        "target_bbox": [[x, y, x + width, y + height] for x, y, width, height in boxes],
-    }
+    try:
+        corners = [[x, y, x + width, y + height] for x, y, width, height in boxes]
+    except (TypeError, ValueError):
+        annotation.blame("expected 'bbox' as a list of [x, y, width, height]")
+        corners = []
+    if annotation.fault is not None:
+        row.blame(annotation.fault)
+    named = annotation.get("target_object") or []
+    return {"target_object": named, "bbox": boxes, "target_bbox": corners}
 
 
-def _annotation(path: Path) -> dict[str, Any]:
-    annotation = read_json(path, _OBTAIN)
-    if not isinstance(annotation, dict):
-        raise DatasetError(f"{path}: expected an object in braces, got {annotation!r:.80}")
-    return annotation
-
-
-def _lettered(options: Sequence[str]) -> Iterable[tuple[str, str]]:
-    return zip(string.ascii_uppercase, options, strict=False)
+def _annotation(path: Path) -> Row:
+    """What the file beside a picture says."""
+    try:
+        return Row(read_json(path, _OBTAIN), str(path))
+    except DatasetError as error:
+        return Row({}, str(path), str(error))

@@ -10,16 +10,20 @@ import glob
 import json
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from datasets_manager.base import DatasetError, Sample
+from datasets_manager.base import DatasetError, Note, Sample
+from datasets_manager.listing import is_picture, natural_order, printable
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import DatasetInfo
+from datasets_manager.rows import Row
 
-_PICTURES = ("jpg", "jpeg", "png", "webp")
+_FIRST = ("jpg", "jpeg", "png", "webp")  # of several pictures of a sample; then by suffix
 
 
 def find(name: str) -> DatasetInfo:
@@ -35,7 +39,7 @@ def find(name: str) -> DatasetInfo:
     )
 
 
-def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample]:
+def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
     """Samples of the shards of a pattern such as `shards/*.tar` or `shards/{000..009}.tar`.
 
     The question is the text's content, or the JSON's `question`; other fields of the JSON travel
@@ -43,34 +47,62 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample]
     """
     shards: list[Path] = []
     for part in _expand_braces(pattern):
-        found = sorted(glob.glob(part))  # noqa: PTH207, absolute or not
+        found = sorted(map(Path, glob.glob(part)), key=natural_order)  # noqa: PTH207, absolute too
         if not found:
             raise DatasetError(
                 f"webdataset:{pattern}: no file matches{'' if part == pattern else f' {part}'}; "
                 "expected a pattern like dir/*.tar or dir/{000..009}.tar"
             )
-        shards += map(Path, found)
+        shards += found
+    left_out = Counter[str]()
+    samples: list[Sample] = []
+    for group in chain.from_iterable(map(_groups, shards)):
+        samples.append(_sample(group, len(samples), options, left_out))
+    if samples and all(sample.fault for sample in samples):
+        raise DatasetError(str(samples[0].fault))
+    yield from samples
+    if left_out:
+        counted = ", ".join(f"{number} {what}" for what, number in left_out.most_common())
+        yield Note(f"webdataset:{pattern}: left out: {counted}")
+
+
+def _sample(group: Group, index: int, options: DatasetOptions, left_out: Counter[str]) -> Sample:
+    """The sample of a group; what of it is not used is counted."""
+    shard, key, files, fault = group
+    place = f"{shard}, {key}"
+    pictures = sorted((suffix for suffix in files if is_picture(f"x.{suffix}")), key=_rank)
+    if len(pictures) > 1:
+        left_out["further pictures of samples with several"] += len(pictures) - 1
+    others = [suffix for suffix in files if suffix not in (*pictures, "json", "txt")]
+    left_out.update(f"files .{suffix}" for suffix in others)
+    row = Row({}, place, fault)
+    if fault is None and not pictures:
+        row.blame(f"no picture that opens here; there are: {', '.join(files)}")
+    elif fault is None:
+        row = _fields(group)
     column = options.question_column or "question"
-    index = 0
-    for shard in shards:
-        for key, files in _groups(shard):
-            picture = next((files[kind] for kind in _PICTURES if kind in files), None)
-            if picture is None:
-                raise DatasetError(
-                    f"{shard}, {key}: no picture ({', '.join(_PICTURES)}); there are: "
-                    f"{', '.join(files)}"
-                )
-            fields = _fields(shard, key, files)
-            question = options.question or fields.pop(column, None)
-            if question is None and "txt" in files:
-                question = _text(shard, key, files["txt"]).strip()
-            if question is None:
-                raise DatasetError(
-                    f"{shard}, {key}: no question: neither {key}.txt nor {column!r} in "
-                    f"{key}.json; or give one --question for all"
-                )
-            yield Sample(key, index, partial(_read, shard, *picture), str(question), fields)
-            index += 1
+    question = options.question
+    if question is None and column not in row and "txt" in files and row.fault is None:
+        question = _text(group, "txt", row).strip()
+    if question is None and row.fault is None:
+        if column not in row:
+            row.blame(
+                f"no question: neither {key}.txt nor {column!r} in {key}.json; or give one "
+                "--question for all"
+            )
+        question = row.text(column)
+    return Sample(
+        key,
+        index,
+        partial(_read, shard, *files[pictures[0]]) if pictures else b"",
+        question or "",
+        row.others(column) if options.question is None else row.others(),
+        fault=row.fault,
+    )
+
+
+def _rank(suffix: str) -> tuple[int, str]:
+    return (_FIRST.index(suffix) if suffix in _FIRST else len(_FIRST), suffix)
 
 
 def _expand_braces(pattern: str) -> list[str]:
@@ -87,12 +119,28 @@ def _expand_braces(pattern: str) -> list[str]:
     return [part for word in words for part in _expand_braces(start + word + end)]
 
 
-_Place = tuple[int, int]  # of a file in its shard: offset and size in bytes
+class Group(NamedTuple):
+    """The files of a sample.
+
+    Attributes:
+        shard: that has them.
+        key: their name up to the first dot.
+        files: by suffix, their offset and size in the shard, in bytes.
+        fault: what is wrong with the shard at this place.
+    """
+
+    shard: Path
+    key: str
+    files: dict[str, tuple[int, int]]
+    fault: str | None = None
 
 
-def _groups(shard: Path) -> Iterator[tuple[str, dict[str, _Place]]]:
-    """Keys, and by suffix where their files are; files of a sample follow each other."""
-    key, files = "", dict[str, _Place]()
+def _groups(shard: Path) -> Iterator[Group]:
+    """The samples of a shard, whose files follow each other; the last, where it is cut, at fault.
+
+    A shard that is none at all is one fault.
+    """
+    group = Group(shard, "", {})
     try:
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
@@ -100,37 +148,60 @@ def _groups(shard: Path) -> Iterator[tuple[str, dict[str, _Place]]]:
                 if not member.isfile() or name.startswith("."):
                     continue
                 stem, _, suffix = name.partition(".")
-                if files and folder + slash + stem != key:
-                    yield key, files
-                    files = {}
-                key = folder + slash + stem
-                files[suffix.lower()] = (member.offset_data, member.size)
-    except (tarfile.TarError, OSError) as error:
-        raise DatasetError(f"{shard} cannot be read as an uncompressed tar: {error}") from error
-    if files:
-        yield key, files
+                key = printable(folder + slash + stem)
+                if key != group.key or not group.files:
+                    if group.files:
+                        yield group
+                    group = Group(shard, key, {})
+                group.files[suffix.lower()] = (member.offset_data, member.size)
+            rest = _read_at_most(shard, archive.offset, tarfile.BLOCKSIZE)
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+        if group.files:  # the last of them is cut
+            yield group._replace(fault=f"the shard is cut short here ({error}); get it again")
+        else:
+            yield Group(shard, shard.name, {}, f"cannot be read as an uncompressed tar: {error}")
+        return
+    if group.files:
+        yield group
+    if not rest or rest.strip(b"\0"):
+        what = "the shard is cut short or damaged after its last sample; get it again"
+        yield Group(shard, f"{shard.name} (cut)", {}, what)
 
 
-def _fields(shard: Path, key: str, files: dict[str, _Place]) -> dict[str, Any]:
+def _fields(group: Group) -> Row:
+    """What a sample's JSON says; nothing where it has none."""
+    shard, key, files, _ = group
+    row = Row({}, f"{shard}, {key}")
     if "json" not in files:
-        return {}
+        return row
+    text = _text(group, "json", row)
+    if row.fault is not None:
+        return row
     try:
-        fields = json.loads(_text(shard, key, files["json"]))
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{shard}, {key}.json: not valid JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise DatasetError(f"{shard}, {key}.json: expected an object in braces, got {fields!r:.80}")
-    return fields
+        return Row(json.loads(text), f"{shard}, {key}.json")
+    except (ValueError, RecursionError) as error:
+        return Row({}, f"{shard}, {key}.json", f"not valid JSON: {error}")
 
 
-def _text(shard: Path, key: str, place: _Place) -> str:
+def _text(group: Group, suffix: str, row: Row) -> str:
+    """The text of one of a sample's files; empty, and the row's fault, where it is none."""
     try:
-        return _read(shard, *place).decode("utf-8-sig")
+        return _read(group.shard, *group.files[suffix]).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{shard}, {key}: not a text in UTF-8: {error}") from error
+        row.blame(f"not a text in UTF-8: {error}")
+    except (OSError, DatasetError) as error:
+        row.blame(f"{suffix} cannot be read: {error}")
+    return ""
 
 
 def _read(shard: Path, offset: int, size: int) -> bytes:
+    content = _read_at_most(shard, offset, size)
+    if len(content) < size:
+        raise DatasetError(f"{shard}: cut short at byte {offset + len(content)}; get it again")
+    return content
+
+
+def _read_at_most(shard: Path, offset: int, size: int) -> bytes:
     with shard.open("rb") as file:
         file.seek(offset)
         return file.read(size)

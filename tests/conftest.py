@@ -29,6 +29,8 @@ from transformers import (
     SiglipVisionConfig,
 )
 
+from datasets_manager import Sample
+
 # tests run one a core: more threads would only wait for each other
 torch.set_num_threads(1)
 
@@ -269,3 +271,8 @@ def write_json_lines(path: Path, rows: Iterable[object]) -> None:
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def faults_of(samples: Iterable[Sample]) -> dict[str, str]:
+    """What is wrong with samples, by key, of those that have something wrong."""
+    return {sample.key: sample.fault for sample in samples if sample.fault is not None}

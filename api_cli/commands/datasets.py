@@ -34,7 +34,7 @@ def show(config: ClipConfig) -> None:
     """
     from api_cli.pages.datasets import describe, open_samples
 
-    samples = open_samples(config, (0, 5))
+    samples = open_samples(config, Console(), (0, 5))
     for sample in samples:
         Console().show(describe(sample, draw=sys.stdout.isatty()))
     if not samples:
@@ -50,7 +50,7 @@ def check(config: ClipConfig) -> None:
     """
     from api_cli.pages.datasets import find_faults, open_samples
 
-    samples = open_samples(config)
+    samples = open_samples(config, Console())
     faults = 0
     for sample, fault in find_faults(samples):
         typer.echo(f"{sample.key} (sample {sample.index}): {fault}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from api_cli.console import Console
 from api_cli.options.data import DataConfig
 from api_cli.runs.pictures import decode
 from datasets_manager import Sample, available_datasets, get_dataset
@@ -36,17 +37,28 @@ def list_datasets() -> Table:
         table.add_row(info.name, f"{info.about}\n{info.home}\n{hub}licence: {info.licence}")
     table.add_row("hf:OWNER/NAME", "any dataset of the hub: hf:OWNER/NAME[:CONFIG][:SPLIT]")
     table.add_row("webdataset:PATTERN", "tar shards: webdataset:'shards/*.tar'")
-    table.add_row("package.module:function", "a function of yours that yields samples")
+    table.add_row(
+        "package.module:function", "a function of yours, under @loader, that yields samples"
+    )
     return table
 
 
-def open_samples(config: DataConfig, default: tuple[int, int] | None = None) -> Sequence[Sample]:
+def open_samples(
+    config: DataConfig, console: Console, default: tuple[int, int] | None = None
+) -> Sequence[Sample]:
     """The samples of `config.range`, or without one those of the default, or all.
+
+    Args:
+        config: the dataset, and the range of it.
+        console: told what is left out of the dataset.
+        default: first sample and the one after the last.
 
     Raises:
         DatasetError: where the dataset cannot be opened.
     """
     dataset = get_dataset(config.dataset, config.data_root, config.dataset_options)
+    for note in dataset.notes:
+        console.say(note)
     range_ = config.range or default
     return dataset[slice(*range_) if range_ else slice(None)]
 
@@ -68,13 +80,18 @@ def describe(sample: Sample, *, draw: bool = False) -> Text:
     else:
         what = f"{image.width} x {image.height} pixels"
         picture = in_blocks(image) if draw else picture
-    hint = {} if sample.hint is None else {"query": sample.query}
-    fields = {"question": sample.question, **hint, **sample.extra}
+    fields = {} if sample.fault is None else {"fault": sample.fault}
+    fields |= {"question": sample.question}
+    fields |= {} if sample.query == sample.question else {"query": sample.query}
+    try:
+        fields |= sample.extra
+    except Exception as error:  # as in a run, whatever reading raises is the sample's matter
+        fields |= {"fault": f"{type(error).__name__}: {error}"}
     return Text.assemble(
         picture,
-        (sample.key, "bold"),
-        f"  sample {sample.index}, {what}\n",
-        *(f"  {name}: {_cut(value)}\n" for name, value in fields.items()),
+        (_printable(sample.key), "bold"),
+        f"  sample {sample.index}, {_printable(what)}\n",
+        *(f"  {_printable(name)}: {_cut(value)}\n" for name, value in fields.items()),
     )
 
 
@@ -104,14 +121,15 @@ def find_faults(samples: Sequence[Sample]) -> Iterator[tuple[Sample, str]]:
             some = samples[start : start + _AT_ONCE]
             for sample, fault in zip(some, pool.map(_fault, some), strict=True):
                 if fault:
-                    yield sample, fault
+                    yield sample, _printable(fault)
 
 
 def _fault(sample: Sample) -> str:
     """What is wrong with a sample; empty where nothing is."""
-    if not sample.query.strip():
-        return "the question is empty"
+    if sample.fault is not None:
+        return sample.fault
     try:
+        len(sample.extra)  # reads it
         decode(sample.read_image())
     except Exception as error:  # as in a run, whatever Pillow raises is the sample's matter
         return f"{type(error).__name__}: {error}"
@@ -120,4 +138,10 @@ def _fault(sample: Sample) -> str:
 
 def _cut(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = _printable(text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
+
+
+def _printable(text: str) -> str:
+    """A text for any terminal: what is no Unicode is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -92,7 +92,7 @@ def _row(
         "key": sample.key,
         "index": sample.index,
         "question": sample.question,
-        **({} if sample.hint is None else {"query": sample.query}),
+        **({} if sample.hint is None else {"query": sample.hint}),
         **(facts if mask_of == sample.key else {"mask_of": mask_of}),
         **extra,
         "image_sha256": loaded.sha256,

@@ -153,7 +153,7 @@ def _image_digest(sample: Sample) -> str | None:
     """SHA-256 of a sample's picture; None where it cannot be read, so its result just stays."""
     try:
         return sha256(sample.read_image()).hexdigest()
-    except OSError:
+    except Exception:  # whatever a dataset's own function raises
         return None
 
 

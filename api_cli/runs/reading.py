@@ -16,6 +16,7 @@ from api_cli.runs.jobs import Job, Loaded, Subject, layers_of
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.pictures import decode
 from api_cli.runs.shuffling import Shuffle
+from datasets_manager import DatasetError
 
 
 class Reading:
@@ -65,12 +66,13 @@ class Reading:
             elif isinstance(error, ApipromptError):  # the model could not be loaded
                 raise error
             else:
-                self._finishing.fail(job, "read", error)
+                self._finishing.fail(job, "list" if job.sample.fault else "read", error)
 
     def _read(self, job: Job) -> Loaded:
         sample = job.sample
-        if not sample.query.strip():
-            raise ValueError("the question is empty")
+        if sample.fault is not None:
+            raise DatasetError(sample.fault)
+        len(sample.extra)  # read here, so that what cannot be read is the sample's matter
         content = sample.read_image()
         digest = hashlib.sha256(content).hexdigest()
         image = seen = decode(content)

@@ -61,6 +61,8 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
 
         pick_device(config.device)
     dataset = get_dataset(config.dataset, config.data_root, config.dataset_options)
+    for note in dataset.notes:
+        console.say(note)
     selected = dataset[slice(*config.range) if config.range else slice(None)]
     if not selected:
         console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets_manager import Dataset, Sample
+from datasets_manager import Dataset, DatasetError, Sample
 
 
 class Other(NamedTuple):
@@ -32,7 +32,7 @@ class Shuffle:
     """Whose mask each sample of a dataset takes.
 
     The samples stand in a ring, in the order of a digest of seed and key. A sample takes the mask
-    of the next one in it that shows another picture and asks something. So the choice depends on
+    of the next one in it that shows another picture and has no fault. So the choice depends on
     the seed, the key and the whole set, not on range, shard or order, and hardly any mask is used
     twice. 16 bytes a sample are held, and pictures are read only when a choice is asked for.
 
@@ -63,28 +63,29 @@ class Shuffle:
             image_sha256: of its encoded picture.
 
         Raises:
-            ValueError: where no sample of the dataset shows another picture.
-            OSError: where the other's picture cannot be read.
+            DatasetError: where no sample of the dataset shows another picture, or the other's
+                cannot be read.
         """
         start = bisect_right(self._places, self._place(sample.key))
         for step in range(len(self._numbers)):
             number = self._numbers[(start + step) % len(self._numbers)]
             candidate = self._dataset[number]
-            if _is_the_same_file(candidate, sample) or not candidate.query.strip():
+            if _is_the_same_file(candidate, sample) or candidate.fault is not None:
                 continue
             if self._passed_over.get(number) == image_sha256:
                 continue
             try:
                 content = candidate.read_image()
-            except OSError as error:
-                raise OSError(
-                    f"the picture of {candidate.key!r}, whose mask it takes: {error}"
+            except Exception as error:  # whatever a dataset's own function raises
+                raise DatasetError(
+                    f"the picture of {candidate.key!r}, whose mask it takes: "
+                    f"{type(error).__name__}: {error}"
                 ) from error
             digest = sha256(content).hexdigest()
             if digest != image_sha256:
                 return Other(candidate, content, digest)
             self._passed_over[number] = digest
-        raise ValueError("no other picture in the dataset, whose mask it could take")
+        raise DatasetError("no other picture in the dataset, whose mask it could take")
 
     def _place(self, key: str) -> int:
         text = f"{self._seed}\n{key}".encode("utf-8", "surrogatepass")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datasets_manager import DatasetError, available_datasets, canonical_name, get_dataset
-from tests.conftest import clean_environment, write_json_lines
+from tests.conftest import clean_environment, faults_of, write_json_lines
 from tests.layouts import write_llava_wild, write_mm_vet
 
 
@@ -64,18 +64,14 @@ def test_names_forgive_case_and_hyphens(name):
     ("content", "says"),
     [
         (None, r"metadata\.jsonl not found in .*; write one line an image: .*--data-root"),
-        ('{"file_name": "a.png"}\n', r"sample 0: no 'question' \(there are: 'file_name'\)"),
-        ('{"file_name": "a.png", "question": "?"}\n{"file_na', r"line 2: not valid JSON"),
-        ("[1]\n", r"line 1: expected an object in braces"),
-        ('{"file_name": "../a.png", "question": "?"}\n', "leads out of the folder"),
-        (
-            '{"file_name": "a", "question": "?", "key": 7}\n' * 2,
-            "samples 0 and 1 share the key '7'",
-        ),
-        (b"\xff\xfe\x00", "cannot be read"),
+        ('{"file_name": "a.png"}\n', r"jsonl: no 'question' in any row \(there are: 'file_name'\)"),
+        ('{"question": "?"}\n{"question": "?"}', r"jsonl: no 'file_name' in any row"),
+        ('{"file_na', r"line 1: not valid JSON"),
+        ("[1]\n[2]", r"line 1: expected an object in braces"),
+        (b"\xff\xfe\x00", "line 1: cannot be read"),
     ],
 )
-def test_annotations_that_are_not_so_are_named_with_their_place(content, says, tmp_path):
+def test_annotations_that_are_none_are_named_with_their_place(content, says, tmp_path):
     if content is not None:
         content = content if isinstance(content, bytes) else content.encode()
         (tmp_path / "metadata.jsonl").write_bytes(content)
@@ -92,8 +88,29 @@ def test_mm_vet_that_is_not_so_is_named(tmp_path):
     with pytest.raises(DatasetError, match="expected an object of samples, got a list"):
         get_dataset("mmvet", tmp_path)
     (folder / "mm-vet.json").write_text(json.dumps({"v1_0": {"imagename": "a.png"}}))
-    with pytest.raises(DatasetError, match=r"v1_0: no 'question'"):
+    with pytest.raises(DatasetError, match=r"mm-vet\.json: no 'question' in any row"):
         get_dataset("mmvet", tmp_path)
+
+
+def test_a_row_of_mm_vet_that_is_not_so_is_one_samples_fault(tmp_path, photographs):
+    write_mm_vet(tmp_path / "mm-vet", photographs)
+    path = tmp_path / "mm-vet" / "mm-vet.json"
+    rows = json.loads(path.read_text())
+    broken = {
+        "null": rows["v1_0"] | {"question": None},
+        "list": rows["v1_0"] | {"question": ["what?"]},
+        "up": rows["v1_0"] | {"imagename": "../../secret.png"},
+        "text": "no object",
+    }
+    path.write_text(json.dumps(rows | broken))
+    samples = get_dataset("mmvet", tmp_path)
+    assert [s.key for s in samples if s.fault is None] == ["v1_0", "v1_1"]
+    assert [fault.split("mm-vet.json, ")[1] for fault in faults_of(samples).values()] == [
+        "null: question is empty",
+        "list: question is no text but a list: ['what?']",
+        "up: imagename '../../secret.png' leads out of the folder",
+        "text: expected an object in braces, got 'no object'",
+    ]
 
 
 def test_a_dataset_is_one_file_and_nothing_else(tmp_path):

@@ -15,6 +15,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from datasets_manager import Sample
 from datasets_manager.groups import Groups
 from datasets_manager.mmmu import from_tables
 from datasets_manager.options import DatasetOptions
@@ -160,6 +161,7 @@ def test_all_pictures_of_a_large_group_take_little_longer_than_the_file(tmp_path
     def by_sample() -> None:
         samples = list(from_tables([ParquetTable(path)], Columns(), DatasetOptions()))
         for sample in samples:
+            assert isinstance(sample, Sample)
             assert len(sample.read_image()) == 100_000
 
     def seconds(work: Any) -> float:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import datasets
 import huggingface_hub
@@ -30,23 +31,23 @@ def pictures(photographs):
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "keys", "question", "asked"),
+    ("name", "write", "keys", "question", "asked", "query"),
     [
-        ("mmvet", hub_copies.write_mm_vet, ["v1_0", "v1_1"], "Who is this?", ""),
-        ("LLaVA_Wild", hub_copies.write_llava_wild, ["0", "1"], "Which mood?", ""),
+        ("mmvet", hub_copies.write_mm_vet, ["v1_0", "v1_1"], "Who is this?", "", "capability"),
+        ("LLaVA_Wild", hub_copies.write_llava_wild, ["0", "1"], "Which mood?", "", "caption"),
         ("textVQA", hub_copies.write_text_vqa, ["34602", "34603"], "what year is it?",
-         "\nAnswer the question using a single word or phrase."),
+         "\nAnswer the question using a single word or phrase.", "set_name"),
         ("VisWiz", hub_copies.write_viz_wiz, ["VizWiz_val_00000000", "VizWiz_val_00000001"],
          "What is this?", "\nWhen the provided information is insufficient, respond with "
-         "'Unanswerable'.\nAnswer the question using a single word or phrase."),
+         "'Unanswerable'.\nAnswer the question using a single word or phrase.", "category"),
         ("MME", hub_copies.write_mme, ["code_reasoning_0020_1", "code_reasoning_0020_2"],
-         "Is it 5?", " Please answer yes or no."),
+         "Is it 5?", " Please answer yes or no.", "answer"),
         ("POPE", hub_copies.write_pope, ["adversarial_1", "popular_1"],
          "Is there a snowboard in the image?",
-         "\nAnswer the question using a single word or phrase."),
+         "\nAnswer the question using a single word or phrase.", "category"),
     ],
 )  # fmt: skip
-def test_a_set_from_the_hub(name, write, keys, question, asked, tmp_path, pictures):
+def test_a_set_from_the_hub(name, write, keys, question, asked, query, tmp_path, pictures):
     copy = write(tmp_path / "copy", pictures)
     samples = get_dataset(name, tmp_path, DatasetOptions(source="hub", hub_id=str(copy)))
     assert [(s.key, s.index) for s in samples] == [(keys[0], 0), (keys[1], 1)]
@@ -56,9 +57,9 @@ def test_a_set_from_the_hub(name, write, keys, question, asked, tmp_path, pictur
     assert {"answer", "answers", "gpt_answer"} & set(samples[1].extra)
     assert not {"image", "question"} & set(samples[1].extra)
     json.dumps(dict(samples[1].extra))
-    options = DatasetOptions(source="hub", hub_id=str(copy), query_column="question_id")
+    options = DatasetOptions(source="hub", hub_id=str(copy), query_column=query)
     hinted = get_dataset(name, tmp_path, options)
-    assert [s.query for s in hinted] == [str(s.extra["question_id"]) for s in samples]
+    assert [s.query for s in hinted] == [s.extra[query] for s in samples]
     assert [s.question for s in hinted] == [s.question for s in samples]
 
 
@@ -106,13 +107,32 @@ def test_a_part_of_pope_from_the_hub(tmp_path, pictures):
 
 def test_a_broken_or_missing_picture_is_its_samples_matter(tmp_path, photographs):
     whole = photographs["wide"].read_bytes()
-    rows = [{"question_id": f"v1_{n}", "question": None} for n in range(3)]
+    rows = [{"question_id": f"v1_{n}", "question": "what?"} for n in range(3)]
     hub_copies.write_repository(tmp_path / "copy", "test", rows, [whole, whole[:99], None])
     samples = get_dataset("mmvet", tmp_path, DatasetOptions(hub_id=str(tmp_path / "copy")))
-    assert [s.question for s in samples] == ["", "", ""]
     assert [samples[n].read_image() for n in (0, 1)] == [whole, whole[:99]]
-    with pytest.raises(OSError, match="copy, split test, row 2: no picture in column 'image'"):
+    with pytest.raises(DatasetError, match="copy, split test, row 2: no picture in column 'image'"):
         samples[2].read_image()
+
+
+def test_a_row_that_is_not_so_is_one_samples_fault(tmp_path, pictures):
+    rows: list[dict[str, Any]] = [
+        {"question_id": "a", "question": None},
+        {"question_id": "b", "question": " "},
+        {"question_id": None, "question": "what?"},
+        {"question_id": "d", "question": "what?"},
+        {"question_id": "d", "question": "who?"},
+    ]
+    copy = hub_copies.write_repository(tmp_path / "c", "test", rows, pictures[:1] * 5)
+    samples = get_dataset("mmvet", tmp_path, DatasetOptions(hub_id=str(copy)))
+    assert [(s.key, s.fault and s.fault.split("split test, ")[-1]) for s in samples] == [
+        ("a", "row 0: question is empty"),
+        ("b", "row 1: question is empty"),
+        ("(sample 2)", "row 2: question_id is empty"),
+        ("d", None),
+        ("d (sample 4)", "samples 3 and 4 share the key 'd'; keys name result files, so give each "
+         "its own"),
+    ]  # fmt: skip
 
 
 def test_the_disk_comes_first_and_the_hub_where_the_disk_has_none(tmp_path):

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from datasets_manager import DatasetError, DatasetOptions, get_dataset
-from tests.conftest import write_json_lines
+from tests.conftest import faults_of, write_json_lines
 
 ROWS = [
     {"file_name": "a.jpg", "question": "one, or two?", "key": "first", "score": "1"},
@@ -44,8 +44,11 @@ def test_columns_may_have_other_names(tmp_path):
     [sample] = get_dataset("imagefolder", tmp_path, options)
     assert (sample.key, sample.question, sample.extra) == ("7", "what?", {})
     assert sample.image == tmp_path / "a.png"
-    with pytest.raises(DatasetError, match=r"sample 0: no 'uid' \(there are: 'img', 'ask', 'id'\)"):
-        get_dataset("imagefolder", tmp_path, DatasetOptions(image_column="img", key_column="uid"))
+    options = DatasetOptions(image_column="img", question_column="ask", key_column="uid")
+    with pytest.raises(
+        DatasetError, match=r"no 'uid' in any row \(there are: 'img', 'ask', 'id'\)"
+    ):
+        get_dataset("imagefolder", tmp_path, options)
 
 
 def test_a_hint_is_asked_instead_of_the_question(tmp_path):
@@ -57,8 +60,13 @@ def test_a_hint_is_asked_instead_of_the_question(tmp_path):
     ]  # fmt: skip
     samples = get_dataset("imagefolder", tmp_path, DatasetOptions(query_column="words"))
     assert [s.query for s in samples] == ["the dog", "the dog"]
-    with pytest.raises(DatasetError, match=r"sample 1 \(b\): no 'hint' for --query-column"):
-        get_dataset("imagefolder", tmp_path, DatasetOptions(query_column="hint"))
+    samples = get_dataset("imagefolder", tmp_path, DatasetOptions(query_column="hint"))
+    assert samples[0].query == "a dog"
+    assert samples[1].fault == "sample 1: no 'hint' (there are: 'words')"
+    with pytest.raises(
+        DatasetError, match=r"no sample has 'clue' for --query-column \(there are: w"
+    ):
+        get_dataset("imagefolder", tmp_path, DatasetOptions(query_column="clue"))
 
 
 def test_one_question_for_all_needs_no_table(tmp_path, photographs):
@@ -87,8 +95,16 @@ def test_a_text_beside_each_image_is_its_question(tmp_path, photographs):
     samples = get_dataset("imagefolder", tmp_path)
     assert [(s.key, s.question) for s in samples] == [("a", "one?"), ("b", "two?")]
     (tmp_path / "b.txt").unlink()
-    with pytest.raises(DatasetError, match=r"b\.txt not found in .*; write b\.jpg's question into"):
-        get_dataset("imagefolder", tmp_path)
+    (tmp_path / "c.jpg").write_bytes(b"")
+    (tmp_path / "c.txt").write_bytes(b"caf\xe9?")
+    (tmp_path / "d.txt").write_text("of no image")
+    samples = get_dataset("imagefolder", tmp_path)
+    faults = faults_of(samples)
+    assert faults.keys() == {"b", "c"}
+    assert "b.txt not found" in faults["b"]
+    assert "write b.jpg's question into it" in faults["b"]
+    assert "c.txt cannot be read: 'utf-8'" in faults["c"]
+    assert samples.notes == ["left out: 1 text (d.txt)"]
 
 
 def test_images_without_a_question_are_named(tmp_path, photographs):
@@ -102,8 +118,8 @@ def test_images_without_a_question_are_named(tmp_path, photographs):
     [
         ("file_name,question\na.png,one, or two?\n", r"line 2: not as many fields as the header's"),
         ("file_name,question\na.png\n", r"line 2: not as many fields as the header's 2"),
-        ('file_name,question\na.png,"what\n', r"after line 1: not valid CSV"),
-        ("file_name,text\na.png,what?\n", r"sample 0: no 'question' \(there are: 'file_name', 't"),
+        ('file_name,question\na.png,"what\n', r"line 2: not valid CSV"),
+        ("file_name,text\na.png,what?\n", r"csv: no 'question' in any row \(there are: 'file_n"),
     ],
 )
 def test_a_csv_that_is_not_so_is_named_with_its_place(content, says, tmp_path):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from api_cli.errors import UsageError
+from api_cli.options.clip import ClipConfig
 from datasets_manager import DatasetError, DatasetOptions, canonical_name, get_dataset
 from tests.conftest import clean_environment, read_json_lines
 
@@ -35,12 +37,24 @@ def test_an_installed_package_brings_its_dataset(apiprompt, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_function_is_a_dataset(tmp_path, monkeypatch):
+def test_a_marked_function_is_a_dataset(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("""
-from datasets_manager import Sample
+from datasets_manager import Sample, loader
 
+@loader
 def load(root, options):
     yield Sample("a", 0, root / "a.png", options.question or "what?")
+
+@loader
+def fails(root, options):
+    return [{}["a"]]
+
+@loader
+def wrong(root, options):
+    return ["a"]
+
+def unmarked(root, options):
+    root.rmdir()
 
 number = 3
 """)
@@ -52,9 +66,51 @@ number = 3
         ("mine:lod", "'mine:lod' cannot be imported: AttributeError: .*lod"),
         ("mime:load", "'mime:load' cannot be imported: ModuleNotFoundError.*PYTHONPATH"),
         ("mine:number", "is no function, but a int"),
+        ("mine:unmarked", "'mine:unmarked' is not called: mark it as a loader .*@loader above"),
     ):
         with pytest.raises(DatasetError, match=says):
             canonical_name(name)
+    with pytest.raises(
+        DatasetError, match=r"mine:fails failed: KeyError: 'a' \(.*mine\.py, line 10"
+    ):
+        get_dataset("mine:fails", tmp_path)
+    with pytest.raises(DatasetError, match="mine:wrong: expected samples, got 'a'"):
+        get_dataset("mine:wrong", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["shutil:rmtree", "os:removedirs", "antigravity:geohash", "xml.dom.minidom:parse"]
+)
+def test_nothing_is_imported_or_called_that_is_no_loader(name, tmp_path, monkeypatch):
+    (tmp_path / "antigravity.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "xml.dom.minidom", raising=False)
+    with pytest.raises(DatasetError, match="has no loaders of datasets, so it is not imported"):
+        get_dataset(name, tmp_path)
+    assert not {"antigravity", "xml.dom.minidom"} & sys.modules.keys()
+    assert tmp_path.is_dir()
+
+
+def test_a_configuration_names_nothing_but_loaders(tmp_path):
+    root = tmp_path / "mine"
+    root.mkdir()
+    file = tmp_path / "c.yaml"
+    file.write_text(f"dataset: shutil:rmtree\ndata_root: {root}\n")
+    variables = {"APIPROMPT_DATASET": "shutil:rmtree", "APIPROMPT_DATA_ROOT": str(root)}
+    for environment, config_file in (({}, str(file)), (variables, None)):
+        with pytest.raises(UsageError, match="shutil has no loaders of datasets"):
+            ClipConfig.resolve({}, environment, config_file)
+    assert root.is_dir()
+
+
+def test_a_function_under_an_entry_point_needs_no_mark(tmp_path, monkeypatch):
+    folder = tmp_path / "bare-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: bare\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[apiprompt.datasets]\nbare = bare:load\n")
+    (tmp_path / "bare.py").write_text("load = lambda root, options: []")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert len(get_dataset("bare:load", tmp_path)) == 0
 
 
 def test_a_broken_package_leaves_the_other_datasets_alone(tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from datasets_manager import DatasetError, DatasetOptions, get_dataset
 from datasets_manager.mme import SUBTASKS
 from datasets_manager.mmmu import SUBJECTS
+from tests.conftest import faults_of
 from tests.layouts import write_mme, write_mmmu, write_pope, write_text_vqa, write_viz_wiz
 
 
@@ -76,8 +78,11 @@ def test_mme_that_is_not_whole_is_named(tmp_path, photographs):
         sample.read_image()
     text = root / "artwork" / "questions_answers_YN" / "0001.txt"
     text.write_text("Is this art?\tYes\nIs it no")
-    with pytest.raises(DatasetError, match=r"artwork.*0001\.txt: expected two lines of question"):
-        get_dataset("MME", tmp_path)
+    samples = get_dataset("MME", tmp_path)
+    [(key, fault)] = faults_of(samples).items()
+    assert key == "artwork_0001"
+    assert "0001.txt: expected two lines of question, tab and answer" in fault
+    assert [s.index for s in samples] == list(range(55))
     text.unlink()
     (text.parent / "0020.txt").unlink()
     with pytest.raises(DatasetError, match=r"no questions of MME's artwork in .*; ask the authors"):
@@ -134,8 +139,9 @@ def test_options_in_mmmu_are_data_and_no_program(tmp_path, photographs):
     evil = pyarrow.array(["[__import__('os').getcwd()]"])
     place = table.schema.get_field_index("options")
     pyarrow.parquet.write_table(table.set_column(place, "options", evil), path)
-    with pytest.raises(DatasetError, match=r"Art/.*row 0: expected options like .*__import__"):
-        get_dataset("mmmu", tmp_path)
+    [(key, fault)] = faults_of(get_dataset("mmmu", tmp_path)).items()
+    assert key == "validation_Art_1"
+    assert re.search(r"Art/.*row 0: expected options like .*__import__", fault)
 
 
 @pytest.mark.parametrize(

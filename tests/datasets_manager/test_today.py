@@ -17,7 +17,7 @@ from api_cli.options.launch import Launch
 from api_cli.pages.datasets import describe, open_samples
 from api_cli.runs.run import run
 from datasets_manager import DatasetError, DatasetOptions, available_datasets, get_dataset
-from datasets_manager.hub import HUB_SETS, load
+from datasets_manager.hub import HUB_SETS
 from tests import hub_copies, layouts
 from tests.conftest import read_json_lines
 
@@ -113,7 +113,8 @@ def test_a_set_of_today(name, tmp_path, pictures):
 def test_a_set_of_today_is_shown(name, tmp_path, pictures):
     folder, write, key, question, *_ = SETS[name]
     write(tmp_path / folder, pictures)
-    samples = open_samples(DataConfig(dataset=name, data_root=tmp_path, range=(1, 2)))
+    config = DataConfig(dataset=name, data_root=tmp_path, range=(1, 2))
+    samples = open_samples(config, Console(quiet=True))
     shown = [describe(sample).plain for sample in samples]
     size = "350 x 211" if name == "GQA" else "256 x 256"
     assert len(shown) == 1
@@ -194,27 +195,34 @@ def test_vstars_text_is_question_and_options(text, question, options, tmp_path, 
     assert sample.question + sample.extra["prompt"] == text + LETTER
 
 
-def test_what_is_wrong_in_vstars_folder_is_named(tmp_path, photographs):
+def test_what_is_wrong_in_vstars_folder_costs_its_sample(tmp_path, photographs):
     folder = tmp_path / "vstar"
     layouts.write_vstar(folder, photographs)
-    (folder / "direct_attributes" / "sa_4690.json").unlink()
+    annotation = folder / "direct_attributes" / "sa_4690.json"
+    annotation.unlink()
     samples = get_dataset("vstar", tmp_path)
     assert (samples[0].extra["target_bbox"], len(samples[1].extra["target_bbox"])) == ([], 2)
+    assert [s.fault for s in samples] == [None, None]
     order = folder / "test_questions.jsonl"
     order.write_text(order.read_text().replace("direct_attributes/", "../"))
-    with pytest.raises(DatasetError, match=r"sample 0: image '\.\./sa_4690\.jpg' leads out"):
-        get_dataset("vstar", tmp_path)
+    fault, none = (s.fault for s in get_dataset("vstar", tmp_path))
+    assert (none, "'../sa_4690.jpg' leads out of the folder" in str(fault)) == (None, True)
     order.unlink()
-    with pytest.raises(DatasetError, match=r"sa_4690\.json not found in .*direct_attributes"):
-        get_dataset("vstar", tmp_path)
-    shutil.rmtree(folder / "relative_position")
-    layouts.write_vstar(tmp_path / "new", photographs)
-    shutil.copy(tmp_path / "new" / "direct_attributes" / "sa_4690.json",
-                folder / "direct_attributes")  # fmt: skip
-    with pytest.raises(DatasetError, match=r"no pictures in .*relative_position; get the hub's"):
-        get_dataset("vstar", tmp_path)
+    for content, says in [
+        (None, "sa_4690.json: sa_4690.json not found in"),
+        ('{"question": "What?"}', "no list of 'options'"),
+        ('{"question": "?", "options": ["a"], "bbox": [[1, 2]]}', "expected 'bbox' as a list of"),
+        ("[]", "expected an object in braces"),
+    ]:
+        if content is not None:
+            annotation.write_text(content)
+        fault, none = (s.fault for s in get_dataset("vstar", tmp_path))
+        assert (none, says in str(fault)) == (None, True), fault
     with pytest.raises(DatasetError, match="authors' layout, which has no splits"):
         get_dataset("vstar", tmp_path, DatasetOptions(split="train"))
+    shutil.rmtree(folder / "relative_position")
+    with pytest.raises(DatasetError, match=r"no pictures in .*relative_position; get the hub's"):
+        get_dataset("vstar", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +235,7 @@ def test_a_picture_in_text_that_is_none_is_its_samples_matter(value, says, tmp_p
     rows = datasets.Dataset.from_parquet(str(path)).to_list()
     hub_copies.write_table(path, [rows[0] | {"image": value}, rows[1]])
     samples = get_dataset("hrbench-4k", tmp_path)
-    with pytest.raises(OSError, match=says):
+    with pytest.raises(DatasetError, match=says):
         samples[0].read_image()
     assert samples[1].read_image() == pictures[1]
 
@@ -239,7 +247,7 @@ def test_a_picture_that_gqa_lacks_is_its_samples_matter(tmp_path, pictures):
         copy / "testdev_balanced_images" / "testdev-00000-of-00001.parquet", images
     )
     samples = get_dataset("gqa", tmp_path)
-    with pytest.raises(OSError, match=r"row 1: no picture 'n0' in .*testdev_balanced_images"):
+    with pytest.raises(DatasetError, match=r"row 1: no picture 'n0' in .*testdev_balanced_images"):
         samples[1].read_image()
     assert samples[2].read_image() == pictures[1]
 
@@ -248,15 +256,16 @@ def test_a_repository_that_has_moved_is_found_where_it_is(tmp_path, monkeypatch,
     """`datasets` takes the folder OWNER/NAME for the repository of that name."""
     monkeypatch.chdir(tmp_path)
     hub_copies.write_mm_vet(tmp_path / "lmms-lab-encoder" / "MMVet", pictures)
-    [info] = [info for info in available_datasets() if info.name == "mmvet"]
-    with pytest.warns(UserWarning, match="mmvet is read from lmms-lab-encoder/MMVet, not from lmm"):
-        samples = list(load(info, DatasetOptions()))
+    samples = get_dataset("mmvet", options=DatasetOptions(source="hub"))
     assert [s.key for s in samples] == ["v1_0", "v1_1"]
-    [info] = [info for info in available_datasets() if info.name == "POPE"]
+    assert samples.notes == [
+        "mmvet is read from lmms-lab-encoder/MMVet, since lmms-lab/MMVet is not to be had"
+    ]
     with pytest.raises(DatasetError, match=r"^lmms-lab/POPE.*Nor from lmms-lab-encoder/POPE: lmms"):
-        load(info, DatasetOptions())
+        get_dataset("POPE", options=DatasetOptions(source="hub"))
     hub_copies.write_pope(tmp_path / "lmms-lab" / "POPE", pictures)
-    assert len(list(load(info, DatasetOptions()))) == 2
+    samples = get_dataset("POPE", options=DatasetOptions(source="hub"))
+    assert (len(samples), samples.notes) == (2, [])
 
 
 def test_the_table_has_every_set_of_today():

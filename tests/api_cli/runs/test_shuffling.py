@@ -23,7 +23,7 @@ from api_cli.relevance.fit import grid_part
 from api_cli.runs.pictures import decode
 from api_cli.runs.run import Outcome, run
 from api_cli.runs.shuffling import Shuffle
-from datasets_manager import Dataset, Sample, get_dataset
+from datasets_manager import Dataset, DatasetError, Sample, get_dataset
 from tests.conftest import read_json_lines, write_json_lines
 
 
@@ -83,7 +83,7 @@ def test_pictures_of_the_same_file_are_told_apart_without_reading(tmp_path):
     assert {choices(dataset, seed)["k0"] for seed in range(5)} == {"k6"}
     assert reads
     shuffle = Shuffle(make_set(files), 0)
-    with pytest.raises(ValueError, match="no other picture in the dataset"):
+    with pytest.raises(DatasetError, match="no other picture in the dataset"):
         shuffle.other(dataset[0], digest(dataset[0]))
 
 

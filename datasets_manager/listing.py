@@ -1,0 +1,164 @@
+"""What lies in an image folder: its pictures in order, and in words what was left out.
+
+Every suffix that Pillow opens here is a picture's. Hidden files and folders are no samples, nor is
+what this program has made. Links to folders are followed, each folder being entered once, by its
+own path where it has one below the root.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePath
+
+from datasets_manager.base import DatasetError
+
+_IDENTIFIED_ONLY = {"BUFR", "GRIB", "HDF5", "MPEG"}  # Pillow names these and decodes none
+_OPENED_AS_OTHERS = {".mpo"}  # two JPEGs of a stereo camera
+_OWN_FOLDER = re.compile(r"(API[A-Z][A-Za-z0-9]*_.+_.+|PLAIN_.+)")
+_OWN_RECORD = "run.yaml"
+_THERE_ALREADY = "link to a folder that is there already|links to folders that are there already"
+_UNREADABLE = "folder that cannot be read|folders that cannot be read"
+_OWN = "folder of this program's results|folders of this program's results"
+_UNKNOWN = "file of unknown kind|files of unknown kind"
+_SHOWN = 5  # names or suffixes in a note, at most
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """Suffixes in lower case of the pictures that Pillow opens on this machine."""
+    from PIL import Image
+
+    Image.init()
+    opened = Image.OPEN.keys() - _IDENTIFIED_ONLY
+    kinds = Image.registered_extensions().items()
+    return frozenset({suffix for suffix, kind in kinds if kind in opened} | _OPENED_AS_OTHERS)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name ends as a picture's does."""
+    return os.path.splitext(name)[1].lower() in picture_suffixes()  # noqa: PTH122, quicker
+
+
+def natural_order(path: PurePath) -> list[tuple[list[str | int], str]]:
+    """What to sort paths by, so that `img2` comes before `img10`; no two paths are alike in it."""
+    parts: list[tuple[list[str | int], str]] = []
+    for part in path.parts:
+        words = re.split(r"(\d+)", part)  # text and digits by turns
+        parts.append(([int(w) if i % 2 else w for i, w in enumerate(words)], part))
+    return parts
+
+
+def printable(text: str) -> str:
+    """A file's name as text in Unicode: bytes of another encoding are written out."""
+    return text if text.isascii() else os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+@dataclass
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        pictures: paths, in natural order.
+        texts: paths of `.txt` files.
+        left_out: names of what is neither, by what it is.
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    texts: set[Path] = field(default_factory=set)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def notes(self) -> Iterator[str]:
+        """A sentence on what was left out, where anything was."""
+        if self.left_out:
+            kinds = (f"{len(names)} {kind} ({_some(names)})" for kind, names in self.counted())
+            yield f"left out: {', '.join(kinds)}"
+
+    def counted(self) -> Iterator[tuple[str, list[str]]]:
+        """What was left out, by what it is, in words for one or several."""
+        for kind, names in self.left_out.items():
+            one, several = kind.split("|")
+            yield (one if len(names) == 1 else several), names
+
+    def leave_out(self, kind: str, name: str | Path) -> None:
+        """Count something that is no sample; its kind in words for one, `|`, and for several."""
+        self.left_out.setdefault(kind, []).append(printable(str(name)))
+
+
+def find_pictures(root: Path) -> Found:
+    """The pictures and texts below a folder.
+
+    Raises:
+        DatasetError: where the folder is missing or cannot be read.
+    """
+    found = Found()
+    entered: set[tuple[int, int]] = set()
+    folders, links = [root], deque[Path]()
+    while folders or links:  # links last, so that a folder keeps its own path
+        folder = folders.pop() if folders else links.popleft()
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in entered:
+                found.leave_out(_THERE_ALREADY, folder.relative_to(root))
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if folder == root:
+                raise DatasetError(f"{root} cannot be read: {error}; pass --data-root") from error
+            found.leave_out(_UNREADABLE, folder.relative_to(root))
+            continue
+        for entry in inside:
+            path, kind = folder / entry.name, _kind(entry)
+            if entry.name.startswith("."):
+                found.leave_out(f"hidden {kind}|hidden {kind}s", path.relative_to(root))
+            elif kind == "folder" and is_own(path):
+                found.leave_out(_OWN, path.relative_to(root))
+            elif kind == "folder":
+                (links if entry.is_symlink() else folders).append(path)
+            elif kind == "device":
+                found.leave_out("pipe or device|pipes or devices", path.relative_to(root))
+            elif is_picture(entry.name):
+                found.pictures.append(path)
+            elif path.suffix.lower() == ".txt":
+                found.texts.add(path)
+            else:
+                found.leave_out(_UNKNOWN, path.suffix.lower() or path.name)
+    found.pictures.sort(key=natural_order)
+    return found
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        if entry.is_dir():
+            return "folder"
+        if not entry.is_file():
+            entry.stat()
+            return "device"
+    except OSError:  # a link that leads nowhere: one sample that fails when it is read
+        pass
+    return "file"
+
+
+def is_own(folder: Path) -> bool:
+    """Whether a folder is one of this program's results, by its name or by its record."""
+    if _OWN_FOLDER.fullmatch(folder.name):
+        return True
+    try:
+        lines = (folder / _OWN_RECORD).read_bytes().splitlines()
+    except OSError:
+        return False
+    return b"settings:" in lines and any(line.startswith(b"config:") for line in lines)
+
+
+def _some(names: Iterable[str]) -> str:
+    """The commonest of some names, and how many others there are."""
+    counts = Counter(names)
+    some = [name for name, _ in counts.most_common(_SHOWN)]
+    others = [f"and {len(counts) - _SHOWN} others"] if len(counts) > _SHOWN else []
+    return ", ".join(some + others)
