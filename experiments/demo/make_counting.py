@@ -72,7 +72,7 @@ def draw(seed: int, index: int, side: int = SIDE) -> tuple[Scene, Question]:
             continue
         [group] = [g for g in groups(scene) if 0 in g]  # a twin of a twin may add to it
         if (len(group) == 1) == (copies == 1) and len(group) <= 4:
-            return scene, ask(rng, scene, group, "count", "test")
+            return scene, ask(rng, scene, group, "count")
     raise RuntimeError("no scene found that holds what it should; widen the scenes")
 
 
