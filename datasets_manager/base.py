@@ -37,6 +37,8 @@ class Sample:
         hint: what the auxiliary model is asked instead of the question, if anything.
         fault: what is wrong with the sample, found while listing it, with the place; it is then
             not processed, whatever else it has. None where nothing is.
+        picture: names the picture, where it is known before reading that several samples are
+            about one; a path names itself.
     """
 
     key: str
@@ -46,6 +48,7 @@ class Sample:
     extra: Mapping[str, Any] = field(default_factory=dict)
     hint: str | None = None
     fault: str | None = None
+    picture: str | None = None
 
     @property
     def query(self) -> str:
@@ -60,6 +63,12 @@ class Sample:
         if isinstance(self.image, Path):
             return self.image.read_bytes()
         return self.image if isinstance(self.image, bytes) else self.image()
+
+    def shares_picture(self, other: Sample) -> bool:
+        """Whether it is known, without reading, that both are about the same picture."""
+        if self.picture is not None or other.picture is not None:
+            return self.picture == other.picture
+        return isinstance(self.image, Path) and self.image == other.image
 
 
 def without_image_mark(text: str) -> str:

@@ -40,6 +40,7 @@ def from_tables(
             else partial(_missing, f"{row.place}: no picture {image!r} in {images.place}"),
             question=row.text(columns.question),
             hint=row.hint(columns.query) if columns.query else None,
+            picture=image,
             extra=Extra(partial(read_extra, questions, index, columns)),
             fault=row.fault,
         )

@@ -35,6 +35,8 @@ class Columns(NamedTuple):
         query: holds what the auxiliary model is asked instead; empty for none.
         asked: the question of every row, in place of a column.
         left_out: are no part of a sample: what is too long to travel along.
+        picture: names the picture, the same in rows about the same one; empty for none, and of
+            no account where a table lacks it.
     """
 
     image: str = "image"
@@ -45,6 +47,7 @@ class Columns(NamedTuple):
     query: str = ""
     asked: str | None = None
     left_out: tuple[str, ...] = ()
+    picture: str = ""
 
 
 class Table(Protocol):
@@ -84,7 +87,8 @@ def one_sample_a_row(
     for table in tables:
         check_columns(table, [columns.image])
         question = "" if columns.asked is not None else columns.question
-        wanted = [question, *columns.key, columns.part, columns.query]
+        picture = columns.picture if columns.picture in table.names else ""
+        wanted = [question, *columns.key, columns.part, columns.query, picture]
         for number, row in enumerate(rows_of(table, check_columns(table, wanted))):
             if part is not None and row[columns.part] != part:
                 continue
@@ -100,6 +104,7 @@ def one_sample_a_row(
                 image=partial(read_picture, table, number, columns.image),
                 question=asked or "",
                 hint=hint,
+                picture=None if not picture or row[picture] is None else str(row[picture]),
                 extra=Extra(partial(read_extra, table, number, columns, talk)),
                 fault=row.fault,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,26 @@ def write_pope(folder: Path, photographs: dict[str, Path]) -> None:
                 "label": label,
             }
             for n, (name, label) in enumerate([("snowboard", "yes"), (thing, "no")], start=1)
+        ]
+        write_json_lines(folder / f"coco_pope_{part}.json", rows)
+
+
+def write_long_pope(folder: Path, pictures: Sequence[Path], questions: int = 6) -> None:
+    """POPE's three files over the same pictures, with neighbouring questions about each."""
+    images = folder / "val2014"
+    images.mkdir(parents=True)
+    for picture in pictures:
+        shutil.copy(picture, images)
+    for part in ("random", "popular", "adversarial"):
+        rows = [
+            {
+                "question_id": n * questions + m + 1,
+                "image": picture.name,
+                "text": f"Is there a {part} thing {m} in the image?",
+                "label": "no",
+            }
+            for n, picture in enumerate(pictures)
+            for m in range(questions)
         ]
         write_json_lines(folder / f"coco_pope_{part}.json", rows)
 

@@ -7,7 +7,7 @@ need no connection and wait for nobody.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -39,14 +39,31 @@ class Launch(NamedTuple):
         """Whether this is the process that speaks for all."""
         return self.rank == 0
 
-    def share(self, items: Sequence[T], shard: tuple[int, int] = (0, 1)) -> Sequence[T]:
-        """This process's items of shard I of N.
+    def share(
+        self,
+        items: Sequence[T],
+        shard: tuple[int, int] = (0, 1),
+        together: Callable[[T, T], bool] = lambda item, following: False,
+    ) -> Sequence[T]:
+        """This process's items of shard I of N: neighbours, so that what they share is read once.
 
         By position in the whole range, not among what is unfinished: processes that look at
         different moments still agree on whose an item is.
+
+        Args:
+            items: the whole range.
+            shard: I and N.
+            together: whether an item and the one that follows it must not be parted.
         """
         index, number = shard
-        return items[index::number][self.rank :: self.world_size]
+        share, shares = index * self.world_size + self.rank, number * self.world_size
+
+        def cut(at: int) -> int:
+            while 0 < at < len(items) and together(items[at - 1], items[at]):
+                at += 1
+            return at
+
+        return items[cut(len(items) * share // shares) : cut(len(items) * (share + 1) // shares)]
 
 
 def default_num_workers(num_workers: int | str) -> int:

@@ -105,7 +105,7 @@ class RunConfig(DataConfig):
         (0, 1),
         parsers.shard,
         "I/N",
-        "Do every N-th sample from the I-th on, for job arrays.",
+        "Do the I-th of N stretches of the samples, for job arrays.",
         "0/1",
     )
     num_workers: int | str = option(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Prepared(NamedTuple):
-    """An image as the model sees it.
+    """An image as the model sees it; several questions about it share one.
 
     Attributes:
         pixels: (3, H, W) float32, normalised.
@@ -90,7 +90,7 @@ class RelevanceModel(Protocol):
 
     @property
     def default_batch_size(self) -> int:
-        """Images a forward pass on its device, where nobody says otherwise; may be too many."""
+        """Samples a batch on its device, to begin with; may be too many, or fewer than fit."""
         ...
 
     def prepare(self, image: Image.Image) -> Prepared:
@@ -100,7 +100,11 @@ class RelevanceModel(Protocol):
     def relevance(
         self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
     ) -> list[Relevance]:
-        """What the model finds out about a batch: maps of len(layers) layers for each image."""
+        """What the model finds out about a batch: maps of len(layers) layers for each image.
+
+        Images that hold the same pixels are one picture, which a model need see but once; so are
+        those of two batches that follow each other.
+        """
         ...
 
 

@@ -35,8 +35,8 @@ class Belt:
         save_maps: whether to write maps beside the masked images.
         image_format: a key of `pictures.FORMATS`.
         quality: of jpg and webp, 1 to 100.
-        batch_size: images a forward pass at most, halved for good where memory does not do;
-            "auto" for what the model would like.
+        batch_size: samples that go through the model together at most, halved for good where
+            memory does not do; "auto" for as many as do best.
         num_workers: threads that read, blend and write.
         progress: called with the report after each sample.
     """

@@ -11,6 +11,7 @@ import numpy as np
 
 from api_cli.errors import ModelError
 from api_cli.relevance import Relevance, RelevanceModel
+from api_cli.runs.batch_size import BatchSize, FixedSize, GrowingSize
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.jobs import Loaded, layers_of
 from api_cli.runs.map_store import MapStore
@@ -23,16 +24,20 @@ class LazyModel:
 
     Args:
         load: loads it.
-        batch_size: images a forward pass at most; "auto" for what the model would like.
+        batch_size: samples that go through it together at most; "auto" for as many as do best.
 
     Attributes:
-        batch_size: as things stand.
+        batches: learns what size of batches does.
     """
 
     def __init__(self, load: Callable[[], RelevanceModel], batch_size: int | str) -> None:
         self._load = load
         self._auto = not isinstance(batch_size, int)
-        self.batch_size = batch_size if isinstance(batch_size, int) else _FIRST_AUTO_BATCH_SIZE
+        self.batches: BatchSize = (
+            FixedSize(batch_size)
+            if isinstance(batch_size, int)
+            else GrowingSize(_FIRST_AUTO_BATCH_SIZE)
+        )
         self._model: RelevanceModel | None = None
         self._loading = Lock()
 
@@ -42,15 +47,20 @@ class LazyModel:
             if self._model is None:
                 self._model = self._load()
                 if self._auto:
-                    self.batch_size = self._model.default_batch_size
+                    self.batches = GrowingSize(self._model.default_batch_size)
             return self._model
+
+    @property
+    def batch_size(self) -> int:
+        """Samples that go through it together, as things stand."""
+        return self.batches.size
 
 
 class Computing:
     """Finds what the model has to say, or what is kept of it, about loaded samples.
 
     Args:
-        model: the auxiliary model; its batch size is halved for good where memory does not do.
+        model: the auxiliary model; it is told what became of each batch.
         store: where maps are kept, if anywhere.
         finishing: takes the samples that the model fails on.
     """
@@ -97,12 +107,15 @@ class Computing:
         self, batch: Sequence[Loaded], layers: Sequence[int]
     ) -> list[tuple[Loaded, Relevance]]:
         """The model's work on a batch; where it fails, on halves, down to the sample to blame."""
+        model = self._model.get()
+        start = time.perf_counter()
         try:
-            found = self._model.get().relevance(
+            found = model.relevance(
                 [loaded.prepared for loaded in batch if loaded.prepared is not None],
                 [loaded.subject.query for loaded in batch],
                 layers,
             )
+            self._model.batches.fitted(len(batch), time.perf_counter() - start)
             return list(zip(batch, found, strict=True))
         except Exception as error:  # whatever a model raises ends the sample, not the run
             if _is_out_of_memory(error):
@@ -111,7 +124,7 @@ class Computing:
                         "out of memory at batch size 1; use a smaller model, --precision bf16 or "
                         "another --device"
                     ) from error
-                self._model.batch_size = len(batch) // 2
+                self._model.batches.did_not_fit(len(batch))
             elif len(batch) == 1:
                 self._finishing.fail(batch[0].job, "relevance", error)
                 return []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from threading import Lock
 from typing import NamedTuple
 
 from PIL import Image
@@ -29,6 +30,34 @@ class Job(NamedTuple):
     variants: tuple[Variant, ...]
 
 
+class Picture:
+    """A picture on the belt, read once for all neighbouring samples about it.
+
+    Args:
+        sha256: of the encoded picture, 64 hex digits.
+    """
+
+    def __init__(self, sha256: str) -> None:
+        self.sha256 = sha256
+        self._image: Image.Image | None = None
+        self._prepared: Prepared | None = None
+        self._working = Lock()
+
+    def image(self, decode: Callable[[], Image.Image]) -> Image.Image:
+        """The picture in RGB; decoded by the thread that asks first, and the others wait."""
+        with self._working:
+            if self._image is None:
+                self._image = decode()
+            return self._image
+
+    def prepared(self, prepare: Callable[[], Prepared]) -> Prepared:
+        """The picture as the model sees it; likewise."""
+        with self._working:
+            if self._prepared is None:
+                self._prepared = prepare()
+            return self._prepared
+
+
 class Subject(NamedTuple):
     """The sample whose maps are looked for.
 
@@ -48,8 +77,8 @@ class Loaded(NamedTuple):
 
     Attributes:
         job: the sample and its settings.
-        image: its picture in RGB.
-        sha256: of the encoded picture, 64 hex digits.
+        picture: what it shares with its neighbours; they find it as long as one of them is here.
+        image: the picture in RGB.
         subject: what the maps are of: this sample, unless masks are shuffled.
         box: the subject's outline on the patch grid, in cells; its mask is stretched from there
             over `image`.
@@ -58,12 +87,17 @@ class Loaded(NamedTuple):
     """
 
     job: Job
+    picture: Picture
     image: Image.Image
-    sha256: str
     subject: Subject
     box: Box
     prepared: Prepared | None
     kept: Relevance | None
+
+    @property
+    def sha256(self) -> str:
+        """Of the encoded picture, 64 hex digits."""
+        return self.picture.sha256
 
 
 class Written(NamedTuple):

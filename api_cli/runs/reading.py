@@ -7,12 +7,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from threading import Lock
+from weakref import WeakValueDictionary
 
 from api_cli.errors import ApipromptError
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, Subject, layers_of
+from api_cli.runs.jobs import Job, Loaded, Picture, Subject, layers_of
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.pictures import decode
 from api_cli.runs.shuffling import Shuffle
@@ -46,6 +49,8 @@ class Reading:
         self._num_workers = num_workers
         self._finishing = finishing
         self._shuffle = shuffle
+        self._pictures: WeakValueDictionary[str, Picture] = WeakValueDictionary()
+        self._looking_up = Lock()
 
     def ahead(self, pool: ThreadPoolExecutor, jobs: Iterator[Job]) -> Iterator[Loaded]:
         """Jobs with their pictures, in order. Raises ApipromptError where the model will not do."""
@@ -62,7 +67,8 @@ class Reading:
             error = future.exception()
             self._finishing.report.seconds_reading += time.perf_counter() - start
             if error is None:
-                yield future.result()
+                last = future.result()  # held here, so that the next one finds their picture
+                yield last
             elif isinstance(error, ApipromptError):  # the model could not be loaded
                 raise error
             else:
@@ -74,17 +80,24 @@ class Reading:
             raise DatasetError(sample.fault)
         len(sample.extra)  # read here, so that what cannot be read is the sample's matter
         content = sample.read_image()
-        digest = hashlib.sha256(content).hexdigest()
-        image = seen = decode(content)
-        subject = Subject(sample.key, sample.query, digest)
+        picture = self._picture(hashlib.sha256(content).hexdigest())
+        image = picture.image(partial(decode, content))
+        seen, subject = picture, Subject(sample.key, sample.query, picture.sha256)
         if self._shuffle is not None:
-            other = self._shuffle.other(sample, digest)
-            seen = decode(other.content)
-            subject = Subject(other.sample.key, other.sample.query, other.sha256)
-        box = self._locate(seen.size).box
+            other = self._shuffle.other(sample, picture.sha256)
+            seen = self._picture(other.sha256)
+            subject = Subject(other.sample.key, other.sample.query, seen.sha256)
+            content = other.content
+        shown = seen.image(partial(decode, content))
+        box = self._locate(shown.size).box
         if self._store is not None:
-            kept = self._store.get(subject.sha256, subject.query, layers_of(job.variants))
+            kept = self._store.get(seen.sha256, subject.query, layers_of(job.variants))
             if kept is not None:
-                return Loaded(job, image, digest, subject, box, None, kept)
-        prepared = self._model.get().prepare(seen)
-        return Loaded(job, image, digest, subject, box, prepared, None)
+                return Loaded(job, picture, image, subject, box, None, kept)
+        prepared = seen.prepared(lambda: self._model.get().prepare(shown))
+        return Loaded(job, picture, image, subject, box, prepared, None)
+
+    def _picture(self, sha256: str) -> Picture:
+        """The picture of that content, the same one for samples that are here at the same time."""
+        with self._looking_up:
+            return self._pictures.setdefault(sha256, Picture(sha256))

@@ -24,7 +24,7 @@ from api_cli.runs.names import digest_text, safe_name
 from api_cli.runs.plan import list_settings, open_folders, pending
 from api_cli.runs.run_folder import finished_keys
 from api_cli.runs.shuffling import Shuffle
-from datasets_manager import get_dataset
+from datasets_manager import Sample, get_dataset
 
 
 class Outcome(NamedTuple):
@@ -66,7 +66,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
     selected = dataset[slice(*config.range) if config.range else slice(None)]
     if not selected:
         console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
-    samples = launch.share(selected, config.shard)
+    samples = launch.share(selected, config.shard, Sample.shares_picture)
     auxiliary = auxiliary_of(config, console, launch)
     method = auxiliary.method
     card = _find_card(config, auxiliary, console)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets_manager import Dataset, DatasetError, Sample
@@ -70,7 +69,7 @@ class Shuffle:
         for step in range(len(self._numbers)):
             number = self._numbers[(start + step) % len(self._numbers)]
             candidate = self._dataset[number]
-            if _is_the_same_file(candidate, sample) or candidate.fault is not None:
+            if candidate.shares_picture(sample) or candidate.fault is not None:
                 continue
             if self._passed_over.get(number) == image_sha256:
                 continue
@@ -90,7 +89,3 @@ class Shuffle:
     def _place(self, key: str) -> int:
         text = f"{self._seed}\n{key}".encode("utf-8", "surrogatepass")
         return int.from_bytes(sha256(text).digest()[:8])
-
-
-def _is_the_same_file(one: Sample, other: Sample) -> bool:
-    return isinstance(one.image, Path) and one.image == other.image

@@ -15,7 +15,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from datasets_manager import Sample
+from api_cli.options.launch import Launch
+from datasets_manager import Dataset, Sample
 from datasets_manager.groups import Groups
 from datasets_manager.mmmu import from_tables
 from datasets_manager.options import DatasetOptions
@@ -205,3 +206,20 @@ def test_groups_of_unequal_size_and_the_last_row_are_found(tmp_path):
     for table in (ParquetTable(path), StreamedTable(str(path), Groups())):
         found = [table.row(n, ["image"])["image"]["bytes"] for n in range(15)]
         assert found == [b"%d" % n for n in range(15)]
+
+
+def test_shards_of_a_streamed_set_fetch_each_group_once_in_all(tmp_path, reads):
+    """Three processes, each with books of its own, over thirty groups in three files."""
+    paths = [
+        write_pictures(tmp_path / f"{n}.parquet", rows=50, size=1000, group=5) for n in range(3)
+    ]
+    for shard in range(3):
+        groups = Groups()
+        tables = [StreamedTable(str(path), groups) for path in paths]
+        listed = one_sample_a_row(tables, Columns(image="image_1"))
+        dataset = Dataset("streamed", [item for item in listed if isinstance(item, Sample)])
+        share = Launch().share(dataset, (shard, 3), Sample.shares_picture)
+        assert len(share) == 50
+        with ThreadPoolExecutor(4) as pool:
+            assert {*pool.map(len, pool.map(Sample.read_image, share))} == {1000}
+    assert sorted(reads) == sorted([(n, "image_1") for n in range(10)] * 3)

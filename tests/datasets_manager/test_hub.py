@@ -87,6 +87,23 @@ def test_rows_from_disk_know_what_rows_from_the_hub_know(
     assert set(there[0].extra) - only_there <= set(here[0].extra)
 
 
+@pytest.mark.parametrize(
+    ("name", "write", "known"),
+    [
+        ("LLaVA_Wild", hub_copies.write_llava_wild, True),
+        ("textVQA", hub_copies.write_text_vqa, True),
+        ("MME", hub_copies.write_mme, True),
+        ("VisWiz", hub_copies.write_viz_wiz, False),
+    ],
+)
+def test_rows_that_name_the_same_picture_are_known_to_share_it(
+    name, write, known, tmp_path, pictures
+):
+    copy = write(tmp_path / "copy", [pictures[0]] * 2)
+    one, other = get_dataset(name, tmp_path, DatasetOptions(source="hub", hub_id=str(copy)))
+    assert one.shares_picture(other) is known
+
+
 def test_mmmu_from_the_hub_is_mmmu_from_disk(tmp_path, photographs):
     copy = hub_copies.write_mmmu(tmp_path / "MMMU" / "MMMU", photographs)
     here = get_dataset("mmmu", tmp_path)

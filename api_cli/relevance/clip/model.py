@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,9 +17,12 @@ from torch import nn
 from api_cli.relevance import Prepared, Relevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.device import autocast, default_batch_size, fused_attention, pick_device
+from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import Square, check_choices
 
 _MAX_CACHED_QUESTIONS = 10_000
+
+_Seen = Mapping[int, tuple[torch.Tensor, torch.Tensor]]  # by layer: input and output, (P, 1+N, D)
 
 
 class LayerMaps(NamedTuple):
@@ -32,6 +35,13 @@ class LayerMaps(NamedTuple):
 
     cls_map: torch.Tensor
     patch_map: torch.Tensor
+
+
+class _Last(NamedTuple):
+    """The last picture of a batch, about which the next may ask as well."""
+
+    pixels: torch.Tensor
+    seen: _Seen
 
 
 class ClipRelevance:
@@ -74,6 +84,7 @@ class ClipRelevance:
             preprocess = replace(preprocess, resize_mode="squash")
         self._preprocess = image_transform_v2(preprocess, is_train=False)
         self._text: dict[str, torch.Tensor] = {}
+        self._last: _Last | None = None
 
     @property
     def number_of_layers(self) -> int:
@@ -101,6 +112,9 @@ class ClipRelevance:
     ) -> list[Relevance]:
         """Both maps of every layer asked for, from one forward pass that stops at the last.
 
+        Images that hold the same pixels, as `prepare` made them once, are one picture: it goes
+        through the tower once for all its questions, those of the next batch included.
+
         Args:
             images: B images from `prepare`.
             questions: B questions.
@@ -109,31 +123,59 @@ class ClipRelevance:
         Returns:
             B times maps (len(layers), 2, h, w), cls map, then patch map; no facts.
         """
-        pixels = torch.stack([image.pixels for image in images])
-        if self._device.type == "cuda":
-            pixels = pixels.pin_memory()
-        pixels = pixels.to(self._device, non_blocking=True)
+        last, self._last = self._last, None
+        if last is not None and not last.seen.keys() >= set(layers):
+            last = None
+        shared = share_pictures(images, None if last is None else last.pixels)
+        seen = self._see(shared, last, layers)
         text = self._encode_questions(questions)  # (B, E)
         # w = gamma * (proj @ t): the text, pulled back into the residual stream
         w = (text @ self._visual.proj.float().T) * self._visual.ln_post.weight.float()  # (B, D)
 
         blocks = self._visual.transformer.resblocks
-        with (
-            _reading(blocks, layers) as seen,
-            fused_attention(self._device),
-            autocast(self._device, self._precision),
-        ):
-            self._visual.forward_intermediates(
-                pixels, indices=[max(layers)], stop_early=True, intermediates_only=True
-            )
+        owner = None if shared.is_one_each else torch.tensor(shared.owner, device=self._device)
         maps = torch.stack(
-            [torch.stack(layer_maps(blocks[layer], *seen[layer], w), dim=1) for layer in layers],
+            [
+                torch.stack(layer_maps(blocks[layer], *seen[layer], w, owner), dim=1)
+                for layer in layers
+            ],
             dim=1,
         )  # (B, len(layers), 2, N)
+        place = shared.owner[-1]
+        kept = {
+            layer: (x[place, None].clone(), y[place, None].clone())
+            for layer, (x, y) in seen.items()
+        }
+        self._last = _Last(images[-1].pixels, kept)
         return [
             Relevance(self._square.cut(m, image.part), {})
             for m, image in zip(maps.cpu().numpy(), images, strict=True)
         ]
+
+    def _see(self, shared: Shared, last: _Last | None, layers: Sequence[int]) -> _Seen:
+        """What the layers make of the pictures; the tower runs on those not just seen."""
+        seen: _Seen = {}
+        if shared.new:
+            pixels = torch.stack(shared.new)
+            if self._device.type == "cuda":
+                pixels = pixels.pin_memory()
+            pixels = pixels.to(self._device, non_blocking=True)
+            with (
+                _reading(self._visual.transformer.resblocks, layers) as seen,
+                fused_attention(self._device),
+                autocast(self._device, self._precision),
+            ):
+                self._visual.forward_intermediates(
+                    pixels, indices=[max(layers)], stop_early=True, intermediates_only=True
+                )
+        if last is None or not shared.knows_first:
+            return seen
+        if not seen:
+            return last.seen
+        return {
+            layer: (torch.cat([last.seen[layer][0], x]), torch.cat([last.seen[layer][1], y]))
+            for layer, (x, y) in seen.items()
+        }
 
     def _encode_questions(self, questions: Sequence[str]) -> torch.Tensor:
         """t: normalised text embeddings (B, E) float32; equal questions are encoded once."""
@@ -149,17 +191,25 @@ class ClipRelevance:
         return torch.stack([self._text[q] for q in questions])
 
 
-def layer_maps(block: nn.Module, x: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> LayerMaps:
+def layer_maps(
+    block: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    w: torch.Tensor,
+    owner: torch.Tensor | None = None,
+) -> LayerMaps:
     """The maps A and P of METHOD.md section 1 for one block.
 
     The cls map needs one row of attention, and values only along w; so keys and values are never
-    formed: (W z) . u is computed as z . (W^T u), head by head.
+    formed: (W z) . u is computed as z . (W^T u), head by head. Attention does not depend on the
+    text, so it is computed once a picture.
 
     Args:
         block: residual attention block L.
-        x: (B, 1+N, D) its input, CLS at 0.
-        y: (B, 1+N, D) its output.
+        x: (P, 1+N, D) its input, CLS at 0.
+        y: (P, 1+N, D) its output.
         w: (B, D) the text in the residual stream.
+        owner: (B,) int64, the picture of each text; None where text b belongs to picture b.
     """
     x, y = x.float(), y.float()
     attn: Any = block.attn
@@ -178,10 +228,12 @@ def layer_maps(block: nn.Module, x: torch.Tensor, y: torch.Tensor, w: torch.Tens
     z = nn.functional.layer_norm(
         x, ln_1.normalized_shape, ln_1.weight.float(), ln_1.bias.float(), ln_1.eps
     )
-    q = (z[:, 0] @ W_q.T + b_q).unflatten(-1, (heads, -1))  # (B, H, d), the CLS query
+    q = (z[:, 0] @ W_q.T + b_q).unflatten(-1, (heads, -1))  # (P, H, d), the CLS query
     # q . b_k is the same for every token, so softmax drops it
     logits = torch.einsum("bnc,bhc->bhn", z, torch.einsum("bhd,hdc->bhc", q, W_k))
-    a = (logits / math.sqrt(q.shape[-1])).softmax(dim=-1)  # (B, H, 1+N), over CLS as well
+    a = (logits / math.sqrt(q.shape[-1])).softmax(dim=-1)  # (P, H, 1+N), over CLS as well
+    if owner is not None:
+        z, a, y = z[owner], a[owner], y[owner]  # (B, ...)
     v_u = torch.einsum("bnc,bhc->bhn", z, torch.einsum("bhd,hdc->bhc", u, W_v))
     v_u = v_u + torch.einsum("bhd,hd->bh", u, b_v)[..., None]  # (W_h v_h[j]) . w
 

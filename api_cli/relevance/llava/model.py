@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AttentionInterface, AttentionMaskInterface, GenerationConfig
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    DynamicCache,
+    GenerationConfig,
+    LlavaForConditionalGeneration,
+)
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -19,9 +26,23 @@ from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_templa
 from api_cli.relevance import Prepared, Relevance
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
+from api_cli.relevance.llava.prefix import (
+    Layer,
+    Prefix,
+    common_prefix,
+    fill_cache,
+    hand_out,
+    is_shareable,
+    layers_of,
+    pad,
+)
+from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import Square, check_choices
 
 _ATTENTION = "apiprompt_sdpa"
+# transformers 5.24 gave the argument a new name
+_takes = inspect.signature(LlavaForConditionalGeneration.forward).parameters
+_CACHE = "cache" if "cache" in _takes else "past_key_values"
 
 
 class LlavaRelevance:
@@ -97,6 +118,8 @@ class LlavaRelevance:
             pad_token_id=self.tokenizer.pad_token_id,
         )
         self._end = torch.tensor(end if isinstance(end, list) else [end])
+        self._text_config = config.text_config.get_text_config(decoder=True)
+        self._last: Prefix | None = None  # of the last batch's last picture
 
     @property
     def number_of_layers(self) -> int:
@@ -124,6 +147,10 @@ class LlavaRelevance:
     ) -> list[Relevance]:
         """Answer the questions, and note where each answer's passes looked.
 
+        Images that hold the same pixels, as `prepare` made them once, are one picture: where
+        there are fewer pictures than questions, the prompt's beginning is read once a picture, and
+        not at all where it is the last of the batch before.
+
         Args:
             images: B images from `prepare`.
             questions: B questions; an `<image>` in one is taken out, since the prompt has it.
@@ -137,27 +164,62 @@ class LlavaRelevance:
         Raises:
             ValueError: for a question that with its answer does not fit into the model's context.
         """
-        prompts = [fill(self._prompt_template, q, self._image_tokens) for q in questions]
-        inputs = self.tokenizer(prompts, padding=True, return_tensors="pt")
-        ids = inputs["input_ids"]
-        length = ids.shape[1] + self._max_new_tokens
-        if length > self._max_length:
+        texts = [fill(self._prompt_template, q, self._image_tokens) for q in questions]
+        prompts: list[list[int]] = self.tokenizer(texts)["input_ids"]
+        longest = max(map(len, prompts))
+        if longest + self._max_new_tokens > self._max_length:
             raise ValueError(
-                f"question and answer take up to {length} tokens, the model at most "
-                f"{self._max_length}"
+                f"question and answer take up to {longest + self._max_new_tokens} tokens, the "
+                f"model at most {self._max_length}"
             )
-        pixels = torch.stack([image.pixels for image in images])
-        is_image = ids == self.model.config.image_token_id
-        places = is_image.nonzero()[:, 1].view(len(images), -1)  # (B, N); padding shifts each row
+        image_token = self.model.config.image_token_id
+        prefix = common_prefix(prompts, image_token) if is_shareable(self._text_config) else []
+        last, self._last = self._last, None
+        known = last.pixels if last is not None and last.ids == prefix else None
+        shared = share_pictures(images, known)
+        is_shared = bool(prefix) and len(shared.new) < len(images)
+        if not (is_shared and shared.knows_first):
+            last = None  # so that its memory can be used
+
+        device = self.model.device
+        if is_shared:
+            cache = fill_cache(self._text_config, self._read_prefix(prefix, shared, last))
+            looked_at = {}
+        else:
+            cache = fill_cache(self._text_config, [])
+            pixels = torch.stack([image.pixels for image in images])
+            looked_at = {"pixel_values": pixels.to(device, self.model.dtype)}
+        ids, mask = pad(prompts, len(prefix) if is_shared else 0, self.tokenizer.pad_token_id)
+        places = (ids == image_token).nonzero()[:, 1].view(len(images), -1)  # (B, N)
         with _reading(self.model.model.language_model.layers, layers, places) as readers:
             sequences = self.model.generate(
-                input_ids=ids.to(self.model.device),
-                attention_mask=inputs["attention_mask"].to(self.model.device),
-                pixel_values=pixels.to(self.model.device, self.model.dtype),
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                **looked_at,
+                **{_CACHE: cache},
             )
+        if prefix:
+            start = int(places[-1, -1]) + 1 - len(prefix)
+            seen = layers_of(cache, -1, slice(start, start + len(prefix)))
+            self._last = Prefix(prefix, images[-1].pixels, seen)
         maps = torch.stack([readers[layer].maps for layer in layers], dim=2)  # (S, B, L, N)
-        answers = sequences[:, ids.shape[1] :].cpu()
+        answers = sequences[:, longest:].cpu()
         return [self._result(maps[:, row], answers[row], image) for row, image in enumerate(images)]
+
+    def _read_prefix(self, ids: list[int], shared: Shared, last: Prefix | None) -> Iterator[Layer]:
+        """Keys and values of the prompts' beginning for every question; read once a picture."""
+        parts = [] if last is None else [last.layers]
+        if shared.new:
+            device = self.model.device
+            cache: DynamicCache = fill_cache(self._text_config, [])
+            self.model.model(
+                input_ids=torch.tensor([ids] * len(shared.new), device=device),
+                pixel_values=torch.stack(shared.new).to(device, self.model.dtype),
+                use_cache=True,
+                **{_CACHE: cache},
+            )
+            parts.append(layers_of(cache))
+        return hand_out(parts, shared.owner)
 
     def _result(self, maps: torch.Tensor, tokens: torch.Tensor, image: Prepared) -> Relevance:
         """One sample's maps, averaged over the passes that produced its answer.

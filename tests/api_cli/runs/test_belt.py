@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,16 +32,22 @@ class Thresholds:
 
     default_batch_size = 8
 
-    def __init__(self, fits: int = 1000) -> None:
+    def __init__(self, fits: int = 1000, seconds: float = 0.0) -> None:
         self.fits = fits
+        self.seconds = seconds
         self.batches: list[int] = []
+        self.pictures: list[int] = []
+        self.prepared = 0
 
     def prepare(self, image: Image.Image) -> Prepared:
+        self.prepared += 1
         small = torch.from_numpy(np.asarray(image.convert("L").resize((4, 4)), dtype=np.float32))
         return Prepared(small.expand(3, 4, 4), grid_part("squash", image.size, (4, 4)))
 
     def relevance(self, images, questions, layers):
         self.batches.append(len(images))
+        self.pictures.append(len({id(image.pixels) for image in images}))
+        time.sleep(self.seconds)
         if len(images) > self.fits:
             raise torch.OutOfMemoryError("CUDA out of memory")
         if "bad" in questions:
