@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datasets_manager import prompts
 from datasets_manager.base import DatasetError, Note, Sample
+from datasets_manager.groups import Groups
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import register
 from datasets_manager.rows import Row
@@ -50,7 +51,7 @@ def from_tables(
         check_columns(table, ["id", columns.question, "options"])
         for number, (row, has) in enumerate(zip(rows_of(table, table.plain), present, strict=True)):
             key, question = row.key("id"), row.text(columns.question)
-            prompt = prompts.multiple_choice(_read_options(row))
+            prompt = prompts.multiple_choice(_options(row))
             extra = row.others(columns.question) | {"prompt": prompt}
             # a question whose images are all missing fails as a sample, and is not left out
             names = [name for name, there in zip(held, has, strict=True) if there] or [IMAGES[0]]
@@ -76,11 +77,13 @@ def from_tables(
     folder="MMMU/MMMU",
     takes=("split", "images"),
     from_tables=from_tables,
+    metric="mmmu",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
     """Samples of `MMMU/MMMU/{subject}/{split}-*.parquet`, the hub repository's own files."""
     split = options.split or "validation"
     tables: list[Table] = []
+    groups = Groups()
     for subject in SUBJECTS:
         folder = root / "MMMU" / "MMMU" / subject
         paths = sorted(folder.glob(f"{split}-*.parquet"))
@@ -89,18 +92,30 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
                 f"no {split}-*.parquet in {folder}; put the hub's MMMU/MMMU there, all 30 "
                 "subjects, or pass --data-root"
             )
-        tables += map(ParquetTable, paths)
+        tables += (ParquetTable(path, groups) for path in paths)
     yield from from_tables(tables, Columns(), options)
 
 
-def _read_options(row: Row) -> list[str]:
-    """The list in `options`, which the files hold as Python's text of it."""
+def _options(row: Row) -> list[str]:
+    """The row's options; none, and a fault, where they are not as they should be."""
     text = row.text("options")
     try:
-        options = ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return read_options(text, row.place)
+    except DatasetError as error:
+        row.blame(str(error).removeprefix(f"{row.place}: "))
+        return []
+
+
+def read_options(text: object, place: str) -> list[str]:
+    """The list in `options`, which the files hold as Python's text of it.
+
+    Raises:
+        DatasetError: where it is none.
+    """
+    try:
+        options = ast.literal_eval(text) if isinstance(text, str) else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         options = None
     if not isinstance(options, list):
-        row.blame(f"expected options like \"['a', 'b']\", got {text!r:.200}")
-        return []
+        raise DatasetError(f"{place}: expected options like \"['a', 'b']\", got {text!r:.200}")
     return [str(option) for option in options]

@@ -17,6 +17,7 @@ from datasets_manager.rows import Row, check_columns_of
     home="https://github.com/yuweihao/MM-Vet",
     licence="annotations CC BY-NC 4.0; images under their own terms",
     folder="mm-vet",
+    metric="judge:mmvet",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `mm-vet/mm-vet.json`, keys `v1_0`, `v1_1`, ... as in the file."""
@@ -33,6 +34,7 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
             index=index,
             image=row.file(folder / "images", "imagename"),
             question=row.text("question"),
-            extra=row.others("question"),
+            # the hub's rows have the key as well, and lmms-eval's task reads it there
+            extra={"question_id": key} | row.others("question"),
             fault=row.fault,
         )

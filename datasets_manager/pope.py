@@ -22,6 +22,7 @@ PARTS = ("random", "popular", "adversarial")
     licence="MIT; images (COCO) under their own terms",
     folder="POPE",
     takes=("split",),
+    metric="pope",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `POPE/coco_pope_{random,popular,adversarial}.json`, images in `POPE/val2014/`.
@@ -39,12 +40,16 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
         check_columns_of(rows, ("question_id", "image", "text"), str(path))
         for row in rows:
             key = row.key("question_id")
+            image = row.file(root / "POPE" / "val2014", "image")
             yield Sample(
                 key=key and f"{part}_{key}",
                 index=index,
-                image=row.file(root / "POPE" / "val2014", "image"),
+                image=image,
                 question=row.text("text"),
-                extra=row.others("text") | {"category": part, "prompt": prompts.SHORT_ANSWER},
+                extra=row.others("text")
+                # as the hub's rows have it
+                | {"category": part, "answer": row.get("label"), "image_source": image.stem}
+                | {"prompt": prompts.SHORT_ANSWER},
                 fault=row.fault,
             )
             index += 1

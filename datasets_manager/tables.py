@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import accumulate
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from datasets_manager.base import DatasetError, Note, Sample
+from datasets_manager.groups import Groups
 from datasets_manager.rows import Row, Unreadable
 
 if TYPE_CHECKING:
     import datasets
 
-_GROUPS_KEPT = 4  # of streamed tables: pictures and other columns, of two groups of rows
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -27,9 +30,11 @@ class Columns(NamedTuple):
         question: holds the question.
         key: make the key, joined by `_`; none for the sample's number.
         part: names the part of the set that a row belongs to; empty where there are none.
-        prompt: what the set's usual evaluation appends to a question; not a column.
+        prompt: what the set's usual evaluation appends to a question, or what makes it of a row's
+            other columns; not a column.
         query: holds what the auxiliary model is asked instead; empty for none.
         asked: the question of every row, in place of a column.
+        left_out: are no part of a sample: what is too long to travel along.
         picture: names the picture, the same in rows about the same one; empty for none, and of
             no account where a table lacks it.
     """
@@ -38,9 +43,10 @@ class Columns(NamedTuple):
     question: str = "question"
     key: tuple[str, ...] = ()
     part: str = ""
-    prompt: str = ""
+    prompt: str | Callable[[Mapping[str, Any]], str] = ""
     query: str = ""
     asked: str | None = None
+    left_out: tuple[str, ...] = ()
     picture: str = ""
 
 
@@ -98,9 +104,9 @@ def one_sample_a_row(
                 image=partial(read_picture, table, number, columns.image),
                 question=asked or "",
                 hint=hint,
-                extra=Extra(partial(_read_extra, table, number, columns, talk)),
+                picture=None if not picture or row[picture] is None else str(row[picture]),
+                extra=Extra(partial(read_extra, table, number, columns, talk)),
                 fault=row.fault,
-                picture=None if not picture or row.get(picture) is None else str(row.get(picture)),
             )
             index += 1
     yield from left_out(tables[0], (columns.image,))
@@ -132,7 +138,7 @@ def check_columns(table: Table, names: Sequence[str]) -> list[str]:
 
 
 def read_picture(table: Table, index: int, name: str) -> bytes:
-    """The encoded picture in a row.
+    """The encoded picture in a row: a struct, bytes, or base64 as text.
 
     Raises:
         DatasetError: where there is none.
@@ -143,6 +149,12 @@ def read_picture(table: Table, index: int, name: str) -> bytes:
         if value["bytes"] is None and value.get("path"):
             return Path(value["path"]).read_bytes()
         value = value["bytes"]
+    if isinstance(value, str):
+        try:
+            value = base64.b64decode(value, validate=True)
+        except ValueError as error:
+            place = f"{table.place}, row {index}"
+            raise DatasetError(f"{place}: {name!r} is no base64: {error}") from error
     if not isinstance(value, bytes):
         raise DatasetError(f"{table.place}, row {index}: no picture in column {name!r}")
     return value
@@ -172,15 +184,26 @@ class Extra(Mapping[str, Any]):
         return len(self._fields)
 
 
-def _read_extra(
-    table: Table, index: int, columns: Columns, talk: Mapping[str, Any]
+def read_extra(
+    table: Table, index: int, columns: Columns, talk: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
-    names = [name for name in table.plain if name != columns.question or columns.asked is not None]
+    """What a row says beside question and picture, and the prompt that goes with it.
+
+    Args:
+        table: of the row.
+        index: of the row.
+        columns: which of them are not in question.
+        talk: what to add: a conversation that the question was taken from.
+    """
+    asked = columns.question if columns.asked is None else ""
+    own = (asked, columns.image, *columns.left_out)
+    names = [name for name in table.plain if name not in own]
     row = Row(plain(table.row(index, names)) if names else {}, f"{table.place}, row {index}")
     fields = row.others()
     if row.fault is not None:
         raise DatasetError(row.fault)
-    return {**fields, **talk} | ({"prompt": columns.prompt} if columns.prompt else {})
+    prompt = columns.prompt if isinstance(columns.prompt, str) else columns.prompt(fields)
+    return {**fields, **talk} | ({"prompt": prompt} if prompt else {})
 
 
 def plain(value: Any) -> Any:
@@ -246,25 +269,34 @@ def _value(scalar: Any) -> Any:
 class ParquetTable:
     """A parquet file as the hub stores them: a picture is a struct of its bytes and a name.
 
+    Rows are read by the group, as parquet compresses them; the last groups are kept for their other
+    rows.
+
     Args:
         path: the file.
+        groups: keeps groups, of this file or of all that belong together.
 
     Raises:
         DatasetError: where it is missing or no parquet file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, groups: Groups | None = None) -> None:
         import pyarrow
         import pyarrow.parquet
 
         self.place = str(path)
         self._path = path
+        self._groups = Groups() if groups is None else groups
         self._metadata: Any = None
         try:
             with self._open() as file:
                 self._metadata, schema = file.metadata, file.schema_arrow
         except (OSError, pyarrow.ArrowException) as error:
             raise DatasetError(f"{path} cannot be read as parquet: {error}") from error
+        counts = (
+            self._metadata.row_group(n).num_rows for n in range(self._metadata.num_row_groups)
+        )
+        self._starts = [0, *accumulate(counts)]  # of the groups, and the end of the last
         self.names: Sequence[str] = schema.names
         self.plain: Sequence[str] = [field.name for field in schema if not _has_bytes(field.type)]
         others = _other_media(schema)
@@ -282,20 +314,20 @@ class ParquetTable:
             return _to_rows(file.read(columns=list(names)))
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
-        """These columns of one row; reads the group of rows it lies in."""
-        group, start = 0, 0
-        while index >= start + self._metadata.row_group(group).num_rows:
-            start += self._metadata.row_group(group).num_rows
-            group += 1
-        [row] = _to_rows(self._read_group(group, tuple(names)).slice(index - start, 1))
-        return row
+        """These columns of one row; those of its group that are not kept are read."""
+        group = bisect_right(self._starts, index) - 1
+        columns = self._groups.get(
+            self.place, group, names, lambda missing: self._read_group(group, missing)
+        )
+        at = index - self._starts[group]
+        return {name: _value(column[at]) for name, column in columns.items()}
 
     def _open(self) -> Any:
         import pyarrow.parquet
 
         return pyarrow.parquet.ParquetFile(self._path, metadata=self._metadata)
 
-    def _read_group(self, group: int, names: tuple[str, ...]) -> Any:
+    def _read_group(self, group: int, names: Sequence[str]) -> Any:
         with self._open() as file:
             return file.read_row_group(group, columns=list(names), use_threads=False)
 
@@ -310,19 +342,14 @@ class ParquetTable:
 class StreamedTable(ParquetTable):
     """A parquet file somewhere else, of which only what is needed is fetched.
 
-    Rows are fetched by the group, and the last groups, of all files together, are kept for their
-    other rows.
-
     Args:
         url: of the file, as fsspec takes it (`hf://datasets/...`), or a path.
+        groups: keeps groups of all files that belong together.
     """
 
-    _groups: ClassVar[dict[tuple[str, int, tuple[str, ...]], Any]] = {}
-    _fetching: ClassVar[Lock] = Lock()
-
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, groups: Groups) -> None:
         self._url = url
-        super().__init__(Path(url))
+        super().__init__(Path(url), groups)
         self.place = url
 
     def _open(self) -> Any:
@@ -331,15 +358,6 @@ class StreamedTable(ParquetTable):
 
         file = fsspec.open(self._url, "rb").open()
         return pyarrow.parquet.ParquetFile(file, metadata=self._metadata, pre_buffer=True)
-
-    def _read_group(self, group: int, names: tuple[str, ...]) -> Any:
-        with self._fetching:  # the others wait for the same group instead of fetching it as well
-            key = (self._url, group, names)
-            if key not in self._groups:
-                while len(self._groups) >= _GROUPS_KEPT:
-                    del self._groups[next(iter(self._groups))]
-                self._groups[key] = super()._read_group(group, names)
-            return self._groups[key]
 
 
 class HubTable:

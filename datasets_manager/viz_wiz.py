@@ -20,6 +20,7 @@ from datasets_manager.rows import Row, check_columns_of
     aliases=("vizwiz", "vizwiz-vqa"),
     folder="VisWiz",
     takes=("split",),
+    metric="vqa",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `VisWiz/val.json`, images in `VisWiz/val/`; or of another split's, named alike.
@@ -40,6 +41,9 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
             index=index,
             image=image,
             question=row.text("question"),
-            extra=row.others("question") | {"prompt": prompts.SHORT_OR_UNANSWERABLE},
+            extra=row.others("question")
+            # as the hub's rows have it
+            | {"question_id": image.name, "category": row.get("answer_type")}
+            | {"prompt": prompts.SHORT_OR_UNANSWERABLE},
             fault=row.fault,
         )

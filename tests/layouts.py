@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -58,6 +59,10 @@ def write_llava_wild(folder: Path, photographs: dict[str, Path]) -> None:
         },
     ]
     write_json_lines(folder / "questions.jsonl", rows)
+    captions = [{"id": "001", "image": "001.jpg", "caption": "A cat looks at you."}]
+    write_json_lines(folder / "context.jsonl", captions)
+    answers = [{"question_id": n, "text": "A cat.", "model_id": "gpt-4"} for n in (1, 0)]
+    write_json_lines(folder / "answers_gpt4.jsonl", answers)
 
 
 def write_text_vqa(folder: Path, photographs: dict[str, Path]) -> None:
@@ -175,6 +180,44 @@ def write_mmmu(folder: Path, photographs: dict[str, Path]) -> None:
         path = folder / subject / "validation-00000-of-00001.parquet"
         path.parent.mkdir(parents=True)
         pyarrow.parquet.write_table(mmmu_table(subject, photographs), path)
+
+
+def write_vstar(folder: Path, photographs: dict[str, Path], *, ordered: bool = True) -> None:
+    """A folder a category with a JSON file beside each picture, and the order of the options."""
+    samples: dict[str, dict[str, Any]] = {
+        "direct_attributes/sa_4690.jpg": {
+            "target_object": ["glove"],
+            "bbox": [[64, 42, 155, 57]],
+            "question": "What is the material of the glove?",
+            "options": ["rubber", "cotton (white)", "kevlar", "leather"],
+        },
+        "relative_position/sa_10033.jpg": {
+            "target_object": ["dog", "car"],
+            "bbox": [[10, 20, 30, 40], [100, 20, 50, 40]],
+            "question": "Is the dog on the left or right side of the car?",
+            "options": ["left", "right"],
+        },
+    }
+    rows = []
+    orders = (("rubber", "cotton (white)", "kevlar", "leather"), ("right", "left"))
+    for n, ((name, annotation), order) in enumerate(zip(samples.items(), orders, strict=True)):
+        path = folder / name
+        path.parent.mkdir(parents=True)
+        shutil.copy(photographs["wide"], path)
+        path.with_suffix(".json").write_text(json.dumps(annotation))
+        lines = "".join(f"\n({letter}) {o}" for letter, o in zip("ABCD", order, strict=False))
+        rows.append(
+            {
+                "image": name,
+                "text": f"{annotation['question']}{lines}\n"
+                "Answer with the option's letter from the given choices directly.",
+                "category": path.parent.name,
+                "label": "ABCD"[order.index(annotation["options"][0])],
+                "question_id": str(115 * n),
+            }
+        )
+    if ordered:
+        write_json_lines(folder / "test_questions.jsonl", rows)
 
 
 def mmmu_table(subject: str, photographs: dict[str, Path]) -> pyarrow.Table:

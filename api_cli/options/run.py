@@ -53,6 +53,15 @@ class RunConfig(DataConfig):
         "0..255,...",
         "Grey level that irrelevant parts fade to: 0 black, 255 white.",
     )
+    shuffle_masks: int | None = option(
+        MASK,
+        None,
+        parsers.integer(0),
+        "SEED",
+        "Give each sample the mask of another one, drawn by this seed: the control that tells what "
+        "a mask does wherever it lies.",
+        "its own mask",
+    )
     fit: str = option(
         MODEL,
         "paper",

@@ -21,6 +21,7 @@ from api_cli.runs.jobs import Job, Loaded, Report, Written
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.reading import Reading
 from api_cli.runs.rendering import Rendering
+from api_cli.runs.shuffling import Shuffle
 from api_cli.signals import deferred
 
 
@@ -32,6 +33,7 @@ class Belt:
         load: loads the auxiliary model; called once, when the first map must be computed.
         locate: width and height of an image to the part of the patch grid that shows it.
         store: maps that are kept, if any.
+        shuffle: whose mask each sample takes, if not its own.
         save_maps: whether to write maps beside the masked images.
         image_format: a key of `pictures.FORMATS`.
         quality: of jpg and webp, 1 to 100.
@@ -48,6 +50,7 @@ class Belt:
         locate: Callable[[tuple[int, int]], GridPart],
         *,
         store: MapStore | None = None,
+        shuffle: Shuffle | None = None,
         save_maps: bool = False,
         image_format: str = "jpg",
         quality: int = 95,
@@ -58,7 +61,7 @@ class Belt:
         self._num_workers = num_workers
         self._model = LazyModel(load, batch_size)
         self._finishing = Finishing(progress)
-        self._reading = Reading(self._model, locate, store, num_workers, self._finishing)
+        self._reading = Reading(self._model, locate, store, num_workers, self._finishing, shuffle)
         self._computing = Computing(self._model, store, self._finishing)
         self._rendering = Rendering(
             method, save_maps=save_maps, image_format=image_format, quality=quality

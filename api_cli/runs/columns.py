@@ -25,7 +25,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d")  # what Arrow may read as a time begins l
 OWN_COLUMNS = frozenset(
     {
         *("image", "key", "index", "question", "query", "image_sha256", "flat", ""),
-        *("auxiliary_answer", "auxiliary_tokens", "highlighted"),
+        *("auxiliary_answer", "auxiliary_tokens", "highlighted", "mask_of"),
     }
 )
 """Names that a dataset's columns may not take in the manifest."""

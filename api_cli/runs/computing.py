@@ -100,7 +100,7 @@ class Computing:
         self._finishing.report.seconds_model += time.perf_counter() - start
         if self._store is not None:
             self._store.put(
-                (loaded.sha256, loaded.job.sample.query, layers, found)
+                (loaded.subject.sha256, loaded.subject.query, layers, found)
                 for loaded, found in computed
                 if np.isfinite(found.maps).all()
             )
@@ -117,7 +117,7 @@ class Computing:
         try:
             found = model.relevance(
                 [loaded.prepared for loaded in batch if loaded.prepared is not None],
-                [loaded.job.sample.query for loaded in batch],
+                [loaded.subject.query for loaded in batch],
                 layers,
             )
             self._streak.settle()

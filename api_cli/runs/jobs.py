@@ -58,6 +58,20 @@ class Picture:
             return self._prepared
 
 
+class Subject(NamedTuple):
+    """The sample whose maps are looked for.
+
+    Attributes:
+        key: its key.
+        query: what the model is asked.
+        sha256: of its encoded picture, 64 hex digits.
+    """
+
+    key: str
+    query: str
+    sha256: str
+
+
 class Loaded(NamedTuple):
     """A job and its picture.
 
@@ -65,8 +79,10 @@ class Loaded(NamedTuple):
         job: the sample and its settings.
         picture: what it shares with its neighbours; they find it as long as one of them is here.
         image: the picture in RGB.
-        box: the picture's outline on the patch grid, in cells.
-        prepared: the picture as the model sees it, where maps must be computed.
+        subject: what the maps are of: this sample, unless masks are shuffled.
+        box: the subject's outline on the patch grid, in cells; its mask is stretched from there
+            over `image`.
+        prepared: the subject's picture as the model sees it, where maps must be computed.
         kept: else what was kept of an earlier run.
         stamp: of the picture (`Sample.stamp`), taken before it was read.
     """
@@ -74,6 +90,7 @@ class Loaded(NamedTuple):
     job: Job
     picture: Picture
     image: Image.Image
+    subject: Subject
     box: Box
     prepared: Prepared | None
     kept: Relevance | None

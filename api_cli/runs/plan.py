@@ -48,6 +48,8 @@ class Setting(NamedTuple):
 def list_settings(config: RunConfig, name: str, layers: Sequence[int]) -> list[Setting]:
     """Every combination of the values asked for, with folders as in METHOD.md section 6.
 
+    Shuffled masks, which that section does not have, are named behind the mask's parameters.
+
     Args:
         config: of the run.
         name: first part of the run folders' names: method, dataset and model.
@@ -56,11 +58,12 @@ def list_settings(config: RunConfig, name: str, layers: Sequence[int]) -> list[S
     masks = product(
         config.enhance_coe, config.kernel_size, config.interpolate_method_name, config.grayscale
     )
+    control = () if config.shuffle_masks is None else (f"shuffled-{config.shuffle_masks}",)
     return [
         Setting(
             layer,
             MaskSettings(*mask),
-            config.output_folder / f"{name}_{layer}" / "_".join(map(str, mask)),
+            config.output_folder / f"{name}_{layer}" / "_".join(map(str, (*mask, *control))),
         )
         for layer, mask in product(layers, list(masks))
     ]

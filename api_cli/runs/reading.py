@@ -16,9 +16,10 @@ from api_cli.relevance.fit import GridPart
 from api_cli.runs.blame import what_is_gone
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, Picture, layers_of
+from api_cli.runs.jobs import Job, Loaded, Picture, Subject, layers_of
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.pictures import decode
+from api_cli.runs.shuffling import Shuffle
 from api_cli.signals import Arrived
 from datasets_manager import DatasetError, Sample
 
@@ -34,6 +35,7 @@ class Reading:
         store: maps that are kept, if any.
         num_workers: threads of the pool.
         finishing: takes the samples that cannot be read.
+        shuffle: whose mask each sample takes, if not its own.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Reading:
         store: MapStore | None,
         num_workers: int,
         finishing: Finishing,
+        shuffle: Shuffle | None = None,
     ) -> None:
         self._model = model
         self._locate = locate
@@ -53,6 +56,7 @@ class Reading:
         self._streak = finishing.streak(
             "read", lambda failures: what_is_gone(failures, self._read_before)
         )
+        self._shuffle = shuffle
         self._pictures: WeakValueDictionary[str, Picture] = WeakValueDictionary()
         self._looking_up = Lock()
 
@@ -101,13 +105,20 @@ class Reading:
         content = sample.read_image()
         picture = self._picture(hashlib.sha256(content).hexdigest())
         image = picture.image(partial(decode, content))
-        box = self._locate(image.size).box
+        seen, subject = picture, Subject(sample.key, sample.query, picture.sha256)
+        if self._shuffle is not None:
+            other = self._shuffle.other(sample, picture.sha256)
+            seen = self._picture(other.sha256)
+            subject = Subject(other.sample.key, other.sample.query, seen.sha256)
+            content = other.content
+        shown = seen.image(partial(decode, content))
+        box = self._locate(shown.size).box
         if self._store is not None:
-            kept = self._store.get(picture.sha256, sample.query, layers_of(job.variants))
+            kept = self._store.get(seen.sha256, subject.query, layers_of(job.variants))
             if kept is not None:
-                return Loaded(job, picture, image, box, None, kept, stamp)
-        prepared = picture.prepared(lambda: self._model.get().prepare(image))
-        return Loaded(job, picture, image, box, prepared, None, stamp)
+                return Loaded(job, picture, image, subject, box, None, kept, stamp)
+        prepared = seen.prepared(lambda: self._model.get().prepare(shown))
+        return Loaded(job, picture, image, subject, box, prepared, None, stamp)
 
     def _picture(self, sha256: str) -> Picture:
         """The picture of that content, the same one for samples that are here at the same time."""

@@ -16,18 +16,19 @@ def manifest_row(
 
     Args:
         loaded: the sample.
-        facts: what the model found out beside the map.
+        facts: what the model found out beside the map; of another sample, whose mask this one
+            has, it is said instead whose.
         file_names: of its pictures, `file_name` first.
         flat: whether its map had no relevance to tell.
     """
-    sample = loaded.job.sample
+    sample, mask_of = loaded.job.sample, loaded.subject.key
     return {
         **file_names,
         "key": sample.key,
         "index": sample.index,
         "question": sample.question,
         **({} if sample.hint is None else {"query": sample.hint}),
-        **facts,
+        **(facts if mask_of == sample.key else {"mask_of": mask_of}),
         **{column_name(name): value for name, value in sample.extra.items()},
         "image_sha256": loaded.sha256,
         "flat": flat,

@@ -26,6 +26,7 @@ from api_cli.runs.model_card import ModelCard
 from api_cli.runs.names import digest_text, portable_name
 from api_cli.runs.plan import list_settings, open_folders, pending
 from api_cli.runs.run_folder import finished_keys
+from api_cli.runs.shuffling import Shuffle
 from datasets_manager import Sample, get_dataset
 
 
@@ -91,7 +92,9 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
         "fit": config.fit,
         "precision": precision,
     }
-    determining = {"dataset": dataset.name, **identity, **auxiliary.asked}
+    shuffle = None if config.shuffle_masks is None else Shuffle(dataset, config.shuffle_masks)
+    control = {} if shuffle is None else shuffle.settings
+    determining = {"dataset": dataset.name, **identity, **auxiliary.asked, **control}
     opened = open_folders(config, settings, determining, dataset)
     jobs = pending(
         dataset, samples, opened, console, save_maps=config.save_maps, verify=config.verify
@@ -115,6 +118,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
             partial(_load, auxiliary, precision, card, config.output_folder / FOLDER),
             partial(grid_part, config.fit, grid=card.grid),
             store=store,
+            shuffle=shuffle,
             save_maps=config.save_maps,
             image_format=config.format,
             quality=config.quality,

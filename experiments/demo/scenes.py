@@ -8,6 +8,7 @@ turns and flips. Questions about a scene are made in `questions.py`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -241,21 +242,33 @@ def _side(rng: np.random.Generator, count: int, unit: float) -> int:
 
 
 def compose(rng: np.random.Generator, width: int, height: int) -> Scene:
-    """Draw one scene of `width` x `height` pixels.
-
-    At least two objects are placed; one that finds no room is left out. Boxes are tight around
-    what was drawn, and no object covers more than a sliver of another.
-    """
+    """Draw one scene of `width` x `height` pixels; see `arrange`."""
     cast = _cast(rng)
     unit = math.sqrt(width * height)
+    scene = arrange(rng, width, height, cast, lambda: _side(rng, len(cast), unit))
+    return compose(rng, width, height) if scene is None else scene
+
+
+def arrange(
+    rng: np.random.Generator,
+    width: int,
+    height: int,
+    cast: Sequence[tuple[Thing, str | None]],
+    side: Callable[[], int],
+) -> Scene | None:
+    """Draw things with their colours, each with a longer side of `side()` pixels.
+
+    One that finds no room is left out; None where fewer than two are left. Boxes are tight around
+    what was drawn, and no object covers more than a sliver of another.
+    """
     ground = background(rng, width, height, dim=any(color == "white" for _, color in cast))
     canvas = ground.astype(np.uint16)
     layout = _Layout(width, height)
     objects: list[SceneObject] = []
     for thing, color in cast:
-        side, turn = _side(rng, len(cast), unit), TURNS[rng.integers(len(TURNS))]
+        longest, turn = side(), TURNS[rng.integers(len(TURNS))]
         flip = bool(rng.integers(2))
-        drawn = sprite(thing.name, color, min(side, width, height), turn, flip)
+        drawn = sprite(thing.name, color, min(longest, width, height), turn, flip)
         box = layout.place(rng, drawn.premultiplied.shape[1], drawn.premultiplied.shape[0])
         if box is None:
             continue
@@ -265,9 +278,7 @@ def compose(rng: np.random.Generator, width: int, height: int) -> Scene:
         under = canvas[y0:y1, x0:x1]
         canvas[y0:y1, x0:x1] = (drawn.premultiplied * gain >> 8) + under * drawn.transparency // 255
         objects.append(SceneObject(thing.name, color, box))
-    if len(objects) < 2:
-        return compose(rng, width, height)
-    return Scene(canvas.astype(np.uint8), tuple(objects))
+    return Scene(canvas.astype(np.uint8), tuple(objects)) if len(objects) >= 2 else None
 
 
 def random_shape(rng: np.random.Generator, area: float, *, square: bool) -> tuple[int, int]:

@@ -9,8 +9,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from datasets_manager import DatasetError, DatasetOptions, canonical_name, get_dataset
-from datasets_manager.tables import StreamedTable
+from datasets_manager import DatasetError, DatasetOptions, Sample, canonical_name, get_dataset
+from datasets_manager.groups import Groups
+from datasets_manager.tables import Columns, StreamedTable, one_sample_a_row
 from tests.conftest import faults_of
 from tests.hub_copies import write_repository
 
@@ -202,10 +203,13 @@ def test_streaming_many_files_keeps_few_groups(tmp_path, pictures):
     [file] = folder.glob("data/*")
     for n in range(1, 12):
         (file.parent / f"test-{n:05d}-of-00012.parquet").write_bytes(file.read_bytes())
-    samples = get_dataset("hf:me/mine", options=DatasetOptions(streaming=True))
+    groups = Groups(3 * sum(map(len, pictures)))
+    tables = [StreamedTable(str(path), groups) for path in sorted(folder.glob("data/*"))]
+    listed = one_sample_a_row(tables, Columns(question="query"))
+    samples = [sample for sample in listed if isinstance(sample, Sample)]
     assert len(samples) == 24
     assert [s.read_image() for s in samples] == pictures * 12
-    assert len(StreamedTable._groups) <= 4
+    assert 0 < groups.bytes <= 3 * sum(map(len, pictures))
 
 
 def test_only_parquet_is_streamed(tmp_path):
