@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent / "demo_data"
     about="64 drawn scenes with questions, answers and boxes; travels with the program",
     home="https://github.com/googlefonts/noto-emoji",
     licence="SIL Open Font License 1.1 (Noto Color Emoji)",
+    metric="exact",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of the packaged folder, wherever the data root is."""

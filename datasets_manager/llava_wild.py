@@ -17,6 +17,7 @@ from datasets_manager.registry import register
     licence="research use only; images under their own terms",
     aliases=("llava-bench-in-the-wild",),
     folder="LLaVA_Wild",
+    metric="judge:llava",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `LLaVA_Wild/llava-bench-in-the-wild/questions.jsonl`, keys 0, 1, 2, ..."""

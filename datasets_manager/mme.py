@@ -44,6 +44,7 @@ def from_tables(
     licence="academic research only",
     folder="MME",
     from_tables=from_tables,
+    metric="mme",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `MME/MME_Benchmark_release_version/{subtask}/`, subtask by subtask.

@@ -75,6 +75,7 @@ def from_tables(
     folder="MMMU/MMMU",
     takes=("split", "images"),
     from_tables=from_tables,
+    metric="mmmu",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `MMMU/MMMU/{subject}/{split}-*.parquet`, the hub repository's own files."""

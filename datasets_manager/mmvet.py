@@ -16,6 +16,7 @@ from datasets_manager.registry import register
     home="https://github.com/yuweihao/MM-Vet",
     licence="annotations CC BY-NC 4.0; images under their own terms",
     folder="mm-vet",
+    metric="judge:mmvet",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `mm-vet/mm-vet.json`, keys `v1_0`, `v1_1`, ... as in the file."""
@@ -31,5 +32,6 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
             index=index,
             image=folder / "images" / str(required(row, "imagename", place)),
             question=str(required(row, "question", place)),
-            extra={k: v for k, v in row.items() if k != "question"},
+            # the hub's rows have the key as well, and lmms-eval's task reads it there
+            extra={"question_id": key} | {k: v for k, v in row.items() if k != "question"},
         )

@@ -21,6 +21,7 @@ PARTS = ("random", "popular", "adversarial")
     licence="MIT; images (COCO) under their own terms",
     folder="POPE",
     takes=("split",),
+    metric="pope",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `POPE/coco_pope_{random,popular,adversarial}.json`, images in `POPE/val2014/`.

@@ -28,6 +28,7 @@ class DatasetInfo(NamedTuple):
     folder: str = ""
     takes: tuple[str, ...] = ()
     from_tables: FromTables | None = None
+    metric: str = ""
 
 
 def register(
@@ -40,6 +41,7 @@ def register(
     folder: str = "",
     takes: tuple[str, ...] = (),
     from_tables: FromTables | None = None,
+    metric: str = "",
 ) -> Callable[[Loader], Loader]:
     """Enter the decorated loader, which reads the dataset from disk, under a name.
 
@@ -53,6 +55,8 @@ def register(
             `hub.HUB_SETS` is read from the hub.
         takes: names of the `DatasetOptions` that the loader heeds.
         from_tables: makes samples of the hub's tables, where a row is not simply a sample.
+        metric: by which the set's answers are usually scored, a name that `api_cli.scoring` knows;
+            empty for none of its own.
 
     Raises:
         DatasetError: where the name is taken.
@@ -62,7 +66,7 @@ def register(
         if name in _REGISTRY:
             raise DatasetError(f"two datasets are called {name!r}; give one another name")
         _REGISTRY[name] = DatasetInfo(
-            name, load, about, home, licence, aliases, folder, takes, from_tables
+            name, load, about, home, licence, aliases, folder, takes, from_tables, metric
         )
         return load
 

@@ -19,6 +19,7 @@ _OBTAIN = "get it and train_val_images.zip from textvqa.org"
     home="https://textvqa.org",
     licence="annotations CC BY 4.0; images (OpenImages) CC BY 2.0",
     folder="TextVQA",
+    metric="vqa",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `TextVQA/TextVQA_0.5.1_val.json`, images in `train_images/{image_id}.jpg`.

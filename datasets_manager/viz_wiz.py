@@ -19,6 +19,7 @@ from datasets_manager.registry import register
     aliases=("vizwiz", "vizwiz-vqa"),
     folder="VisWiz",
     takes=("split",),
+    metric="vqa",
 )
 def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     """Samples of `VisWiz/val.json`, images in `VisWiz/val/`; or of another split's, named alike.
