@@ -114,6 +114,7 @@ class _Talk:
         self._served: tuple[str, ...] = ()
         self._failed_in_row = 0
         self._answered = False
+        self._done = False
         self._outcomes: asyncio.Queue[Outcome | BaseException | None] = asyncio.Queue(
             server.concurrency
         )
@@ -128,10 +129,14 @@ class _Talk:
 
     async def next(self) -> list[Outcome | BaseException]:
         """Some more outcomes; none where all is done."""
-        some = [await self._outcomes.get()]
-        while not self._outcomes.empty():
-            some.append(self._outcomes.get_nowait())
-        return [outcome for outcome in some if outcome is not None]
+        some: list[Outcome | BaseException] = []
+        while not self._done and not (some and self._outcomes.empty()):
+            outcome = await self._outcomes.get()
+            if outcome is None:
+                self._done = True
+            else:
+                some.append(outcome)
+        return some
 
     async def end(self) -> None:
         """Give up what is in flight."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -67,5 +68,5 @@ def send(source: Source, encoding: Encoding | None, max_side: int | None) -> Pic
 
 
 def _format_of(content: bytes) -> str:
-    kinds = {Image.MIME[kind]: name for name, kind in FORMATS.items()}
-    return kinds.get(Picture.of("", content).media_type, "png")
+    with Image.open(io.BytesIO(content)) as image:
+        return {kind: name for name, kind in FORMATS.items()}.get(image.format or "", "png")
