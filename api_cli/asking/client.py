@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ def ask_all(
     server: Server,
     sampling: Sampling,
     say: Callable[[str], None] = lambda line: None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Ask every request, and yield what becomes of each, in the order in which that is known.
 
     Requests are taken from the iterator as there is room for them, and prompts made when they are
@@ -180,7 +180,11 @@ class _Talk:
         except (openai.OpenAIError, ValueError) as error:  # no JSON, or none of a chat
             return self._failure(request, f"the reply cannot be read: {first_line(error)}")
         self._answered, self._failed_in_row = True, 0
-        return reply._replace(answer=without(self._key, reply.answer, in_answer=True))
+        said = {name: getattr(reply, name) for name in ("answer", "finish_reason", "model")}
+        clean = {
+            name: text and without(self._key, text, in_answer=True) for name, text in said.items()
+        }
+        return reply._replace(**clean)
 
     async def _send(self, prompt: Prompt) -> Any:
         """The server's reply, as JSON. Asks again where it calls the answer's length otherwise."""
