@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from api_cli.asking.body import chat_body, read_reply
 from api_cli.asking.exchange import Failure, Prompt, Reply, Request, Sampling
+from api_cli.asking.refusal import cause_of, message_of, why_hopeless
 from api_cli.asking.secrets import read_key, shown_url, without
 from api_cli.errors import ApipromptError, UsageError, first_line
 
@@ -172,19 +173,22 @@ class _Talk:
             reply = read_reply(request, prompt, body, round(time.perf_counter() - start, 3))
         except openai.APIStatusError as error:
             self._raise_where_hopeless(error)
-            return self._failure(request, _message(error), error.status_code)
+            return self._failure(request, message_of(error), error.status_code)
         except openai.APITimeoutError:
             return self._failure(request, f"no reply within {self._server.timeout:g} s")
         except openai.APIConnectionError as error:
-            return self._failure(request, f"no connection: {_cause(error)}")
+            return self._failure(request, f"no connection: {cause_of(error)}")
         except (openai.OpenAIError, ValueError) as error:  # no JSON, or none of a chat
             return self._failure(request, f"the reply cannot be read: {first_line(error)}")
         self._answered, self._failed_in_row = True, 0
-        said = {name: getattr(reply, name) for name in ("answer", "finish_reason", "model")}
-        clean = {
-            name: text and without(self._key, text, in_answer=True) for name, text in said.items()
-        }
-        return reply._replace(**clean)
+        return reply._replace(
+            answer=self._clean(reply.answer) or "",
+            finish_reason=self._clean(reply.finish_reason),
+            model=self._clean(reply.model),
+        )
+
+    def _clean(self, text: str | None) -> str | None:
+        return text and without(self._key, text, in_answer=True)
 
     async def _send(self, prompt: Prompt) -> Any:
         """The server's reply, as JSON. Asks again where it calls the answer's length otherwise."""
@@ -196,7 +200,7 @@ class _Talk:
             return await self._post(body)
         except openai.BadRequestError as error:
             other = _FIELDS[1 - _FIELDS.index(field)]
-            if self._server.token_field != "auto" or other not in _message(error):
+            if self._server.token_field != "auto" or other not in message_of(error):
                 raise
             if self._token_field == field:
                 self._token_field = other
@@ -226,31 +230,22 @@ class _Talk:
 
     def _raise_where_hopeless(self, error: openai.APIStatusError) -> None:
         """Raise where the next request would fare no better: the key, the address, the model."""
-        message, status = _message(error), error.status_code
-        if status in (401, 403):
-            raise self._refused(status, message)
-        unknown_model = self._served and self._server.model not in self._served
-        if status == 404 or (status == 400 and unknown_model and not self._answered):
-            models = f"; it serves: {', '.join(self._served)}" if self._served else ""
-            raise self._error(
-                f"{self._url} does not answer for --model {self._server.model} ({status}: "
-                f"{message}){models}. Check --model, and that --base-url ends as the server wants "
-                "it, usually in /v1"
-            )
-        if status == 400 and "temperature" in message and not self._answered:
-            raise self._error(
-                f"{self._url} will not have this temperature ({status}: {message}); "
-                "--temperature none leaves it to the server"
-            )
-
-    def _refused(self, status: int, message: str) -> ServerError:
         variable = self._server.api_key_env
-        way_out = (
+        key = (
             f"put the right one into ${variable}, or name another variable with --api-key-env"
             if self._key
             else f"${variable} is not set: set it, or name another variable with --api-key-env"
         )
-        return self._error(f"{self._url} refuses the key ({status}: {message}); {way_out}")
+        why = why_hopeless(
+            error,
+            self._server.base_url,
+            self._server.model,
+            key=key,
+            served=self._served,
+            answered=self._answered,
+        )
+        if why is not None:
+            raise self._error(why) from None
 
     async def _list_models(self) -> None:
         """Note what the server serves, where it tells."""
@@ -265,12 +260,12 @@ class _Talk:
             models = response.http_response.json()["data"]
             self._served = tuple(str(model["id"]) for model in models)
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise self._refused(error.status_code, _message(error)) from None
+            self._raise_where_hopeless(error)
         except openai.APITimeoutError:
             pass  # it may be busy
         except openai.APIConnectionError as error:
             raise self._error(
-                f"cannot reach {self._url}: {_cause(error)}. Is the server running, and is this "
+                f"cannot reach {self._url}: {cause_of(error)}. Is the server running, and is this "
                 "its --base-url?"
             ) from None
         except (openai.OpenAIError, ValueError, TypeError, LookupError):
@@ -315,16 +310,3 @@ def _open_client(server: Server, key: str | None) -> openai.AsyncOpenAI:
         max_retries=server.retries,
         http_client=openai.DefaultAsyncHttpxClient(event_hooks=hooks),
     )
-
-
-def _message(error: openai.APIStatusError) -> str:
-    """What the server says, on one line."""
-    body = error.body
-    said = body.get("message") or body.get("detail") if isinstance(body, dict) else body
-    return " ".join(str(said or error.message).split())[:500]
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error) or type(error).__name__
