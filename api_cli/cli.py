@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from api_cli.commands.ask import ask
 from api_cli.commands.clip import clip
 from api_cli.commands.datasets import datasets
 from api_cli.commands.llava import llava
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command(context_settings=EITHER_SPELLING)(clip)
 app.command(context_settings=EITHER_SPELLING)(llava)
+app.command(context_settings=EITHER_SPELLING)(ask)
 app.add_typer(datasets, name="datasets")
 app.command(context_settings=EITHER_SPELLING)(maps)
 
