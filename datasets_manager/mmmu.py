@@ -52,7 +52,7 @@ def from_tables(
             place = f"{table.place}, row {number}"
             key = str(required(row, "id", place))
             extra = {k: plain(v) for k, v in row.items() if k != columns.question}
-            extra["prompt"] = prompts.multiple_choice(_read_options(row["options"], place))
+            extra["prompt"] = prompts.multiple_choice(read_options(row["options"], place))
             # a question whose images are all missing fails as a sample, and is not left out
             names = [name for name, there in zip(held, has, strict=True) if there] or [IMAGES[0]]
             alone = len(names) == 1 or options.images == "first"
@@ -93,7 +93,7 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
     yield from from_tables(tables, Columns(), options)
 
 
-def _read_options(text: Any, place: str) -> list[str]:
+def read_options(text: Any, place: str) -> list[str]:
     """The list in `options`, which the files hold as Python's text of it."""
     try:
         options = ast.literal_eval(text)
