@@ -1,0 +1,40 @@
+"""The body of a chat request, the same for a server and for a batch file."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from api_cli.asking.exchange import Picture, Prompt, Sampling
+
+PATH = "/chat/completions"
+
+
+def chat_body(prompt: Prompt, model: str, sampling: Sampling, token_field: str) -> dict[str, Any]:
+    """A body in OpenAI's dialect: pictures as data URIs, then the text.
+
+    Args:
+        prompt: what is asked.
+        model: as the server knows it.
+        sampling: how it is to answer.
+        token_field: `max_tokens` or `max_completion_tokens`: what the server calls the limit.
+    """
+    content: str | list[dict[str, Any]] = prompt.text
+    if prompt.pictures:
+        pictures = [_picture(picture, sampling.detail) for picture in prompt.pictures]
+        content = [*pictures, {"type": "text", "text": prompt.text}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    if prompt.system:
+        messages.insert(0, {"role": "system", "content": prompt.system})
+    body: dict[str, Any] = {"model": model, "messages": messages, token_field: sampling.max_tokens}
+    if sampling.temperature is not None:
+        body["temperature"] = sampling.temperature
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed
+    return body | dict(sampling.extra_body or {})
+
+
+def _picture(picture: Picture, detail: str | None) -> dict[str, Any]:
+    text = base64.b64encode(picture.content).decode("ascii")
+    url = {"url": f"data:{picture.media_type};base64,{text}"}
+    return {"type": "image_url", "image_url": url if detail is None else url | {"detail": detail}}
