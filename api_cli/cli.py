@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 
 from api_cli.commands.clip import clip
+from api_cli.commands.compare import compare
 from api_cli.commands.datasets import datasets
 from api_cli.commands.llava import llava
 from api_cli.commands.maps import maps
+from api_cli.commands.score import score
 from api_cli.console import Console
 from api_cli.errors import ApipromptError
 from api_cli.options.flags import EITHER_SPELLING
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 app.command(context_settings=EITHER_SPELLING)(clip)
 app.command(context_settings=EITHER_SPELLING)(llava)
+app.command(context_settings=EITHER_SPELLING)(score)
+app.command(context_settings=EITHER_SPELLING)(compare)
 app.add_typer(datasets, name="datasets")
 app.command(context_settings=EITHER_SPELLING)(maps)
 

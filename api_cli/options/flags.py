@@ -30,7 +30,8 @@ def flags_of(
     Args:
         config_class: the configuration.
         panel: take the flags of this panel alone; empty for all.
-        argument: a field that is not a flag but the subcommand's argument.
+        argument: a field that is not a flag but the subcommand's argument; several of them where
+            its metavar ends in dots.
     """
 
     def decorate(function: Callable[[C], None]) -> Callable[..., None]:
@@ -79,6 +80,13 @@ def flags_of(
 def _argument(name: str, option: Option) -> inspect.Parameter:
     """The argument of a subcommand as Typer reads it off a signature."""
     argument = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
+    if option.metavar.endswith("..."):  # any number of them
+        return inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[list[str] | None, argument],
+        )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument]
     )

@@ -47,13 +47,13 @@ class Metric(NamedTuple):
 
     Attributes:
         about: which published variant it is, in a line; stands in each summary.
-        judge: of a sample's row and an answer.
+        rule: from a sample's row and an answer to a verdict.
         figures: published numbers of a whole set, the headline first.
         groups: categories that a row belongs to.
     """
 
     about: str
-    judge: Callable[[Row, str], Verdict]
+    rule: Callable[[Row, str], Verdict]
     figures: Callable[[Sequence[Scored]], Figures]
     groups: Callable[[Row], Iterable[str]]
 

@@ -12,7 +12,7 @@ from api_cli.scoring.metrics.vqa import normalise
 
 
 def score(metric, row, answer):
-    return METRICS[metric].judge(row, answer)
+    return METRICS[metric].rule(row, answer)
 
 
 @pytest.mark.parametrize(
