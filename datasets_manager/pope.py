@@ -42,7 +42,9 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
                 index=index,
                 image=root / "POPE" / "val2014" / str(required(row, "image", place)),
                 question=str(required(row, "text", place)),
-                extra={k: v for k, v in row.items() if k != "text"}
+                # the hub's rows have the label as the answer
+                extra={"answer": row.get("label")}
+                | {k: v for k, v in row.items() if k != "text"}
                 | {"category": part, "prompt": prompts.SHORT_ANSWER},
             )
             index += 1

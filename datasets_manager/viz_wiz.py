@@ -39,6 +39,8 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
             index=index,
             image=image,
             question=str(required(row, "question", place)),
-            extra={k: v for k, v in row.items() if k != "question"}
+            # the hub's rows have the names of the first two
+            extra={"question_id": image.name, "category": str(row.get("answer_type", ""))}
+            | {k: v for k, v in row.items() if k != "question"}
             | {"prompt": prompts.SHORT_OR_UNANSWERABLE},
         )
