@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from api_cli.commands.ask import ask
 from api_cli.commands.clip import clip
 from api_cli.commands.compare import compare
 from api_cli.commands.datasets import datasets
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command(context_settings=EITHER_SPELLING)(clip)
 app.command(context_settings=EITHER_SPELLING)(llava)
+app.command(context_settings=EITHER_SPELLING)(ask)
 app.command(context_settings=EITHER_SPELLING)(score)
 app.command(context_settings=EITHER_SPELLING)(compare)
 app.add_typer(datasets, name="datasets")

@@ -58,16 +58,18 @@ class Console:
         rich.print(renderable)
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Callable[[Counts], None]]:
+    def progress(
+        self, total: int, doing: str = "masking", unit: str = "images"
+    ) -> Iterator[Callable[[Counts], None]]:
         """Show how far a run of `total` samples is; call what this yields after each sample."""
         if self._quiet:
             yield lambda report: None
         elif self._rich.is_terminal:
-            yield from self._bar(total)
+            yield from self._bar(total, doing, unit)
         else:
-            yield self._lines(total)
+            yield self._lines(total, unit)
 
-    def _bar(self, total: int) -> Iterator[Callable[[Counts], None]]:
+    def _bar(self, total: int, doing: str, unit: str) -> Iterator[Callable[[Counts], None]]:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -77,17 +79,17 @@ class Console:
         )
         start = time.perf_counter()
         with Progress(*columns, console=self._rich) as bar:
-            task = bar.add_task("masking", total=total, speed="")
+            task = bar.add_task(doing, total=total, speed="")
 
             def advance(report: Counts) -> None:
                 done = report.finished + report.failed
-                speed = f"{done / (time.perf_counter() - start):.1f} images/s"
+                speed = f"{done / (time.perf_counter() - start):.1f} {unit}/s"
                 failed = f", {report.failed} failed" if report.failed else ""
                 bar.update(task, completed=done, speed=speed + failed)
 
             yield advance
 
-    def _lines(self, total: int) -> Callable[[Counts], None]:
+    def _lines(self, total: int, unit: str) -> Callable[[Counts], None]:
         start = time.perf_counter()
         last = start
 
@@ -98,6 +100,6 @@ class Console:
                 return
             last = now
             failed = f", {report.failed} failed" if report.failed else ""
-            self.say(f"{done}/{total} samples, {done / (now - start):.1f} images/s{failed}")
+            self.say(f"{done}/{total} samples, {done / (now - start):.1f} {unit}/s{failed}")
 
         return advance

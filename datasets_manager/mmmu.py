@@ -40,7 +40,8 @@ def from_tables(
     The question keeps its marks `<image 1>`, `<image 2>`, ... as they are. A question about one
     image is a sample under its id. One about several is a sample an image, `{id}_1`, `{id}_2`,
     ...; with `images="first"` the first alone, under its id. `image_number` in `extra` says which
-    image it is. `options` there is the file's own text; the `prompt` has it read and lettered.
+    image it is, `image_count` how many are asked about together. `options` there is the file's own
+    text; the `prompt` has it read and lettered.
     """
     index = 0
     for table in tables:
@@ -62,7 +63,11 @@ def from_tables(
                     index=index,
                     image=partial(read_picture, table, number, name),
                     question=str(row[columns.question] or ""),
-                    extra=extra | {"image_number": int(name.removeprefix("image_"))},
+                    extra=extra
+                    | {
+                        "image_number": int(name.removeprefix("image_")),
+                        "image_count": 1 if alone else len(names),
+                    },
                 )
                 index += 1
 

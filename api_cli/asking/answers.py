@@ -10,7 +10,7 @@ ask.yaml          settings (all that shapes an answer), their digest, whose answ
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ import yaml
 from filelock import FileLock
 
 from api_cli.asking.exchange import Failure, Reply
+from api_cli.asking.lines import read_lines, to_line
 from api_cli.errors import RunFolderError
 from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.ledger import Ledger, Row
@@ -104,35 +105,46 @@ class AnswersFolder:
         """What is remembered of a question's answer; None where there is none."""
         return self._answers.get(key)
 
-    def begin(self, questions: Iterable[Row], stale: Collection[str]) -> None:
-        """Note what is asked for now, and drop answers that answer something else.
+    def note(self, questions: Iterable[Row]) -> None:
+        """Note what is asked for now: rows with `key`, which replace those of the same keys."""
+        path = self.path / QUESTIONS
+        whole = path.with_name(f".{QUESTIONS}.new")  # one writer at a time: under the lock
+        with self._lock:
+            with whole.open("wb") as file:
+                asked = set()
+                for row in questions:
+                    asked.add(row["key"])
+                    file.write(to_line(row))
+                for line, row in read_lines(path):
+                    if row["key"] not in asked:
+                        file.write(line)
+            whole.replace(path)
+
+    def begin(self, pending: Collection[str]) -> None:
+        """Forget what is known of questions that are asked now: errors, and answers to others.
 
         Args:
-            questions: rows with `key`; they replace those of the same keys.
-            stale: keys whose answers are to be forgotten.
+            pending: their keys.
         """
-        with self._lock:
-            self._note_questions({row["key"]: _line(row) for row in questions})
-            if stale:
-                self._answers.load(lambda row: row["key"] not in stale)
-            self._errors.load(lambda row: row["key"] not in self._answers)
+        if any(key in self._answers for key in pending):
+            self._answers.load(lambda row: row["key"] not in pending)
+        self._errors.load(lambda row: row["key"] not in pending)
 
-    def add(self, reply: Reply) -> None:
-        """Enter an answer. Where the key has one by now, that one stays."""
-        key, prompt = reply.request.key, reply.prompt
-        self._answers.append(
-            {
-                "key": key,
-                "sent": [picture.row for picture in prompt.pictures],
-                "text": prompt.text,
-                "answer": reply.answer,
-                "finish_reason": reply.finish_reason,
-                "prompt_tokens": reply.prompt_tokens,
-                "completion_tokens": reply.completion_tokens,
-                "model": reply.model,
-                "latency": reply.latency,
-            }
-        )
+    def add(self, reply: Reply) -> Row:
+        """Enter an answer, and return its row. Where the key has one by now, that one stays."""
+        row = {
+            "key": reply.request.key,
+            "sent": [picture.row for picture in reply.prompt.pictures],
+            "text": reply.prompt.text,
+            "answer": reply.answer,
+            "finish_reason": reply.finish_reason,
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+            "model": reply.model,
+            "latency": reply.latency,
+        }
+        self._answers.append(row)
+        return row
 
     def fail(self, failure: Failure) -> None:
         """Note that a question got no answer: key, stage, error. A later run asks it again."""
@@ -142,13 +154,6 @@ class AnswersFolder:
     def end(self) -> None:
         """Leave among the errors what has no answer now."""
         self._errors.load(lambda row: row["key"] not in self._answers)
-
-    def _note_questions(self, asked: Mapping[str, bytes]) -> None:
-        path = self.path / QUESTIONS
-        others = [line for line, row in _lines(path) if row["key"] not in asked]
-        content = b"".join([*others, *asked.values()])
-        if not path.exists() or path.read_bytes() != content:
-            write_whole(path, content)
 
     def _claim(self, settings: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         """Write ask.yaml, or compare with the one that is there."""
@@ -233,22 +238,6 @@ def read_record(folder: Path) -> dict[str, Any]:
 def _by_key(path: Path) -> dict[str, Row]:
     """Rows by key, the first of each."""
     rows: dict[str, Row] = {}
-    for _, row in _lines(path):
+    for _, row in read_lines(path):
         rows.setdefault(row["key"], row)
     return rows
-
-
-def _lines(path: Path) -> Iterator[tuple[bytes, Row]]:
-    """The whole rows of a file, as they stand there and as they read; none where it is missing."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            with suppress(ValueError):
-                row = json.loads(line)
-                if line.endswith(b"\n") and isinstance(row, dict) and "key" in row:
-                    yield line, row
-
-
-def _line(row: Row) -> bytes:
-    return json.dumps(row).encode() + b"\n"

@@ -1,11 +1,11 @@
-"""The body of a chat request, the same for a server and for a batch file."""
+"""The bodies of a chat, request and reply, the same for a server and for a batch file."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
-from api_cli.asking.exchange import Picture, Prompt, Sampling
+from api_cli.asking.exchange import Picture, Prompt, Reply, Request, Sampling
 
 PATH = "/chat/completions"
 
@@ -32,6 +32,25 @@ def chat_body(prompt: Prompt, model: str, sampling: Sampling, token_field: str) 
     if sampling.seed is not None:
         body["seed"] = sampling.seed
     return body | dict(sampling.extra_body or {})
+
+
+def read_reply(request: Request, prompt: Prompt, body: Any, latency: float | None = None) -> Reply:
+    """What a reply's body says. Raises ValueError where there is no answer in it."""
+    if not isinstance(body, dict) or not body.get("choices"):
+        said = body.get("error") if isinstance(body, dict) else None
+        raise ValueError(f"no answer in it{'' if said is None else f', but: {said}'}")
+    try:
+        [choice, *_] = body["choices"]
+        content = choice["message"].get("content")
+        if isinstance(content, list):
+            content = "".join(part.get("text", "") for part in content)
+        usage = body.get("usage") or {}
+        tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        finish = choice.get("finish_reason")
+        answer = str(content or "").strip()
+        return Reply(request, prompt, answer, finish, *tokens, body.get("model"), latency)
+    except (TypeError, LookupError, AttributeError) as error:
+        raise ValueError(f"not as OpenAI's: {type(error).__name__}: {error}") from error
 
 
 def _picture(picture: Picture, detail: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from api_cli.asking.body import chat_body
+from api_cli.asking.body import chat_body, read_reply
 from api_cli.asking.exchange import Failure, Prompt, Reply, Request, Sampling
 from api_cli.asking.secrets import read_key, shown_url, without
 from api_cli.errors import ApipromptError, UsageError, first_line
@@ -114,6 +114,7 @@ class _Talk:
         self._served: tuple[str, ...] = ()
         self._failed_in_row = 0
         self._answered = False
+        self._done = False
         self._outcomes: asyncio.Queue[Outcome | BaseException | None] = asyncio.Queue(
             server.concurrency
         )
@@ -128,10 +129,14 @@ class _Talk:
 
     async def next(self) -> list[Outcome | BaseException]:
         """Some more outcomes; none where all is done."""
-        some = [await self._outcomes.get()]
-        while not self._outcomes.empty():
-            some.append(self._outcomes.get_nowait())
-        return [outcome for outcome in some if outcome is not None]
+        some: list[Outcome | BaseException] = []
+        while not self._done and not (some and self._outcomes.empty()):
+            outcome = await self._outcomes.get()
+            if outcome is None:
+                self._done = True
+            else:
+                some.append(outcome)
+        return some
 
     async def end(self) -> None:
         """Give up what is in flight."""
@@ -163,8 +168,8 @@ class _Talk:
 
         start = time.perf_counter()
         try:
-            response = await self._send(prompt)
-            return self._reply(request, prompt, response, time.perf_counter() - start)
+            body = await self._send(prompt)
+            reply = read_reply(request, prompt, body, round(time.perf_counter() - start, 3))
         except openai.APIStatusError as error:
             self._raise_where_hopeless(error)
             return self._failure(request, _message(error), error.status_code)
@@ -172,8 +177,10 @@ class _Talk:
             return self._failure(request, f"no reply within {self._server.timeout:g} s")
         except openai.APIConnectionError as error:
             return self._failure(request, f"no connection: {_cause(error)}")
-        except (openai.OpenAIError, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (openai.OpenAIError, ValueError) as error:  # no JSON, or none of a chat
             return self._failure(request, f"the reply cannot be read: {first_line(error)}")
+        self._answered, self._failed_in_row = True, 0
+        return reply._replace(answer=without(self._key, reply.answer, in_answer=True))
 
     async def _send(self, prompt: Prompt) -> Any:
         """The server's reply, as JSON. Asks again where it calls the answer's length otherwise."""
@@ -199,25 +206,6 @@ class _Talk:
         create = self._client.chat.completions.with_raw_response.create
         response = await create(**known, extra_body=rest)
         return response.http_response.json()
-
-    def _reply(self, request: Request, prompt: Prompt, body: Any, seconds: float) -> Outcome:
-        if not body.get("choices"):
-            said = body.get("error") or "no choices"
-            return self._failure(request, f"the reply holds no answer: {said}")
-        choice = body["choices"][0]
-        usage = body.get("usage") or {}
-        self._answered = True
-        self._failed_in_row = 0
-        return Reply(
-            request,
-            prompt,
-            without(self._key, text_of(choice["message"].get("content")), in_answer=True),
-            choice.get("finish_reason"),
-            usage.get("prompt_tokens"),
-            usage.get("completion_tokens"),
-            body.get("model"),
-            round(seconds, 3),
-        )
 
     def _failure(self, request: Request, error: str, status: int | None = None) -> Failure:
         self._failed_in_row += 1
@@ -323,13 +311,6 @@ def _open_client(server: Server, key: str | None) -> openai.AsyncOpenAI:
         max_retries=server.retries,
         http_client=openai.DefaultAsyncHttpxClient(event_hooks=hooks),
     )
-
-
-def text_of(content: Any) -> str:
-    """An answer's text, whether it comes as one, as parts, or not at all."""
-    if isinstance(content, list):
-        content = "".join(str(part.get("text", "")) for part in content)
-    return str(content or "").strip()
 
 
 def _message(error: openai.APIStatusError) -> str:

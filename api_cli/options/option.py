@@ -68,10 +68,15 @@ def find_config(name: str) -> Path:
 
 
 def shipped_configs() -> list[Path]:
-    """The configurations that come with the program: in the wheel, or beside a checkout."""
+    """The configurations that come with the program."""
+    return sorted(shipped_folder().glob("*.yaml"))
+
+
+def shipped_folder() -> Path:
+    """Where the YAML files are that come with the program: in the wheel, or beside a checkout."""
     package = Path(__file__).parents[1]
     folder = package / "configs"
-    return sorted((folder if folder.is_dir() else package.parent / "configs").glob("*.yaml"))
+    return folder if folder.is_dir() else package.parent / "configs"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

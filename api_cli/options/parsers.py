@@ -6,6 +6,7 @@ Each function here takes either and raises ValueError saying what it expected.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,17 @@ def number(raw: Any) -> int | float:
     return int(value) if value.is_integer() else value
 
 
+def positive(raw: Any) -> int | float:
+    """A number above zero."""
+    try:
+        value = number(raw)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise ValueError("expected a number above zero")
+    return value
+
+
 def one_of(*names: str) -> Parse:
     """One of these names, whatever its case; gives it in the case here."""
 
@@ -102,18 +114,23 @@ def several(parse_one: Parse) -> Parse:
     return parse
 
 
-def auto_or(parse_one: Parse) -> Parse:
-    """The word auto, or a value."""
+def word_or(word: str, parse_one: Parse) -> Parse:
+    """That word, or a value."""
 
     def parse(raw: Any) -> Any:
-        if raw == "auto":
+        if raw == word:
             return raw
         try:
             return parse_one(raw)
         except ValueError as error:
-            raise ValueError(f"{error}, or auto") from None
+            raise ValueError(f"{error}, or {word}") from None
 
     return parse
+
+
+def auto_or(parse_one: Parse) -> Parse:
+    """The word auto, or a value."""
+    return word_or("auto", parse_one)
 
 
 def switch(raw: Any) -> bool:
@@ -146,6 +163,18 @@ def shard(raw: Any) -> tuple[int, int]:
     if not 0 <= index < number:
         raise ValueError("expected I/N with 0 <= I < N: the shards of 3 are 0/3, 1/3 and 2/3")
     return index, number
+
+
+def json_object(raw: Any) -> dict[str, Any]:
+    """Names and values: an object of JSON as text, or of YAML."""
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except ValueError:
+            raw = None
+    if not isinstance(raw, dict):
+        raise ValueError("expected an object of JSON, as in '{\"top_k\": 1}'")
+    return {str(name): value for name, value in raw.items()}
 
 
 def dataset(raw: Any) -> str:

@@ -9,8 +9,8 @@ from api_cli.asking.client import Server
 from api_cli.console import Console
 from api_cli.errors import ApipromptError
 from api_cli.options.score import ScoreConfig
+from api_cli.scoring.files import write_json, write_rows
 from api_cli.scoring.folders import find_answers, labels
-from api_cli.scoring.rows import write_json, write_rows
 from api_cli.scoring.scale import SUMMARY, Scale, scale_of
 from api_cli.scoring.scores import missing_keys, score_file
 from api_cli.scoring.summary import Summary, summarise

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.asking.answers import AnswerSet
+from api_cli.asking.lines import read_lines
 from api_cli.runs.ledger import Row
 from api_cli.runs.run_folder import ERRORS, MANIFEST
 from api_cli.scoring.metrics import UnscorableError, Verdict
-from api_cli.scoring.rows import read_rows
 
 Judge = Callable[[Row, str], Verdict]
 _CUT = "length"  # finish_reason of an answer that did not come to its end
@@ -68,23 +68,21 @@ def missing_keys(answers: AnswerSet) -> list[str]:
     question count as that question, which stands in `id`.
     """
     run = answers.folder.parents[1]
-    keys = dict.fromkeys(answers.questions)
-    for row in read_rows(run / MANIFEST):
-        keys.setdefault(_question_of(row, answers.questions))
-    for row in read_rows(run / ERRORS):
-        keys.setdefault(_question_of(row, answers.questions))
+    keys = {_question_of(row, answers.questions): None for row in answers.questions.values()}
+    for name in (MANIFEST, ERRORS):
+        for _, row in read_lines(run / name):
+            keys.setdefault(_question_of(row, answers.questions))
     return [key for key in keys if key not in answers.answers]
 
 
 def _question_of(row: Row, questions: Mapping[str, Row]) -> str:
-    """The key of the question that a row of the run belongs to."""
+    """The key of the question that a row belongs to."""
     key = str(row["key"])
-    if key in questions:
-        return key
     if isinstance(row.get("image_number"), int) and row.get("id"):
         return str(row["id"])
-    head, underscore, number = key.rpartition("_")  # a failed image of several: no more is known
-    return head if underscore and number.isdigit() and head in questions else key
+    head = key.rpartition("_")[0]  # an image of several that failed: its key is all that is known
+    several = row.get("question") is None and "image_number" in questions.get(head, {})
+    return head if several else key
 
 
 def score_file(folder: Path) -> Path:

@@ -122,7 +122,7 @@ def test_the_demo_set_and_own_sets_are_scored_by_their_answers(tmp_path):
     answers = {rows[0]["key"]: f" {rows[0]['answer'].upper()}.", rows[1]["key"]: "something else"}
     summary = summary_of(write_answers(tmp_path / "demo", rows, answers, dataset="demo"))
     assert (summary["metric"], summary["figures"]) == ("exact", {"accuracy": 50.0})
-    own = [
+    own: list[dict] = [
         {"key": "a", "question": "?", "answer": "red"},
         {"key": "b", "question": "?", "answer": 3},
     ]

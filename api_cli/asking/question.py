@@ -1,0 +1,133 @@
+"""What is asked: questions with the pictures that belong to each, of a run or of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from api_cli.asking.lines import read_lines
+from api_cli.runs.ledger import Row
+from api_cli.runs.names import safe_name
+from api_cli.runs.run_folder import ERRORS, MANIFEST
+from datasets_manager import Sample
+
+PICTURES = ("file_name", "crop_file_name")  # columns of a run's manifest, in the order of sending
+_CORE = ("key", "index", "question")
+
+
+class Source(NamedTuple):
+    """A picture's file, not yet read. `read` raises OSError where it cannot be."""
+
+    file_name: str
+    read: Callable[[], bytes]
+
+
+class Question(NamedTuple):
+    """One request's worth: a question, and one picture or several.
+
+    Attributes:
+        key: the sample's; of a question about several images, the question's own id.
+        position: in the dataset, of the first image.
+        text: the question.
+        prompt: what the dataset's evaluation appends.
+        pictures: in the order of sending.
+        fault: why it cannot be asked, where that is known already.
+    """
+
+    key: str
+    position: int
+    text: str
+    prompt: str
+    pictures: tuple[Source, ...]
+    fault: str = ""
+
+
+def of_run(folder: Path) -> Iterator[tuple[Question, Row]]:
+    """A run folder's questions with their rows; of samples that the run failed on, the faults."""
+    failed = {row["key"]: str(row.get("error")) for _, row in read_lines(folder / ERRORS)}
+
+    def items() -> Iterator[tuple[Row, tuple[Source, ...]]]:
+        for _, row in read_lines(folder / MANIFEST):
+            failed.pop(row["key"], None)
+            names = [row[column] for column in PICTURES if row.get(column)]
+            yield row, tuple(Source(name, partial(_read, folder, name)) for name in names)
+
+    for question, row in _by_question(items()):
+        parts = [key for key in failed if key.rpartition("_")[0] == question.key]
+        if parts:
+            fault = f"the run has no picture {', '.join(parts)}: {failed[parts[0]]}"
+            question = question._replace(fault=fault)
+            for key in parts:
+                del failed[key]
+        yield question, row
+    for key, error in failed.items():
+        fault = f"the run has no picture: {error}"
+        yield Question(key, 0, "", "", (), fault), {"key": key, "question": None}
+
+
+def of_samples(samples: Iterable[Sample]) -> Iterator[tuple[Question, Row]]:
+    """A dataset's questions about its originals, with rows as a run's manifest has them."""
+    return _by_question((_row(sample), (_original(sample),)) for sample in samples)
+
+
+def _by_question(
+    items: Iterable[tuple[Row, tuple[Source, ...]]],
+) -> Iterator[tuple[Question, Row]]:
+    """Rows to questions: those that are images of one question come together, at the end."""
+    several: dict[tuple[str, str], list[tuple[Row, tuple[Source, ...]]]] = {}
+    for row, pictures in items:
+        shared = _shared_id(row)
+        if shared is None:
+            yield _question(row["key"], row, pictures), row
+        else:
+            several.setdefault((shared, str(row["question"])), []).append((row, pictures))
+    for (shared, _), parts in several.items():
+        parts.sort(key=lambda part: part[0]["image_number"])
+        row = parts[0][0]
+        pictures = tuple(picture for _, some in parts for picture in some)
+        question = _question(shared, row, pictures)
+        wanted = row.get("image_count", len(parts))
+        if len(parts) < wanted:
+            fault = f"only {len(parts)} of the question's {wanted} pictures are there"
+            question = question._replace(fault=fault)
+        yield question, {**row, "key": shared}
+
+
+def _shared_id(row: Row) -> str | None:
+    """The id of a question of which this row is one image of several; else None.
+
+    The first and only image of a question has the question's id as its key.
+    """
+    if not isinstance(row.get("image_number"), int):
+        return None
+    shared = row.get("id", row.get("question_id"))
+    return None if shared is None or str(shared) == row["key"] else str(shared)
+
+
+def _question(key: str, row: Row, pictures: tuple[Source, ...]) -> Question:
+    text, prompt = row.get("question"), row.get("prompt")
+    fault = "" if isinstance(text, str) and text.strip() else "the question is empty"
+    return Question(
+        key,
+        row.get("index", 0),
+        text if isinstance(text, str) else "",
+        prompt if isinstance(prompt, str) else "",
+        pictures,
+        fault,
+    )
+
+
+def _row(sample: Sample) -> Mapping[str, Any]:
+    extra = {f"dataset_{k}" if k in _CORE else k: v for k, v in sample.extra.items()}
+    return {"key": sample.key, "index": sample.index, "question": sample.question, **extra}
+
+
+def _original(sample: Sample) -> Source:
+    name = sample.image.name if isinstance(sample.image, Path) else safe_name(sample.key)
+    return Source(name, sample.read_image)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    return (folder / name).read_bytes()
