@@ -14,9 +14,12 @@ import typer
 
 from api_cli.commands.ask import ask
 from api_cli.commands.clip import clip
+from api_cli.commands.compare import compare
 from api_cli.commands.datasets import datasets
+from api_cli.commands.export import export
 from api_cli.commands.llava import llava
 from api_cli.commands.maps import maps
+from api_cli.commands.score import score
 from api_cli.console import Console, keep_streams
 from api_cli.errors import ApipromptError, Interrupted, explain
 from api_cli.options.flags import EITHER_SPELLING
@@ -35,6 +38,9 @@ app = typer.Typer(
 app.command(context_settings=EITHER_SPELLING)(clip)
 app.command(context_settings=EITHER_SPELLING)(llava)
 app.command(context_settings=EITHER_SPELLING)(ask)
+app.command(context_settings=EITHER_SPELLING)(score)
+app.command(context_settings=EITHER_SPELLING)(compare)
+app.command(context_settings=EITHER_SPELLING)(export)
 app.add_typer(datasets, name="datasets")
 app.command(context_settings=EITHER_SPELLING)(maps)
 

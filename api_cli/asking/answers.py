@@ -65,6 +65,11 @@ class AnswerSet(NamedTuple):
     errors: Mapping[str, Row]
 
     @property
+    def about(self) -> Mapping[str, Any]:
+        """What the pictures are that were asked about."""
+        return dict(self.record.get("about") or {})
+
+    @property
     def missing(self) -> list[str]:
         """Keys of questions without an answer, whatever the cause."""
         return [key for key in self.questions if key not in self.answers]
@@ -162,7 +167,7 @@ class AnswersFolder:
             content = {"settings": dict(settings), "digest": digest8(settings), **record}
             write_whole(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
             return
-        there = _read_record(path)["settings"]
+        there = read_record(path.parent)["settings"]
         differing = [
             f"{name} is {settings.get(name)!r}, was {there.get(name)!r}"
             for name in {**there, **settings}
@@ -182,7 +187,7 @@ def read_answers(folder: Path) -> AnswerSet:
     """
     if not (folder / RECORD).is_file():
         raise RunFolderError(f"{folder} holds no answers: no {RECORD} in it; `apiprompt ask` first")
-    record = _read_record(folder / RECORD)
+    record = read_record(folder)
     answers = _by_key(folder / ANSWERS)
     errors = {key: row for key, row in _by_key(folder / ERRORS).items() if key not in answers}
     questions = _by_key(folder / QUESTIONS)
@@ -220,7 +225,9 @@ def is_cut_empty(row: Row) -> bool:
     return not row["answer"] and row["finish_reason"] == "length"
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """The whole of a folder's ask.yaml. Raises RunFolderError where that is none."""
+    path = folder / RECORD
     with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
         if isinstance(record, dict) and isinstance(record.get("settings"), dict):

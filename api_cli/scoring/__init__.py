@@ -1,0 +1,1 @@
+"""Answers in, scores, comparisons and exports out; offline but for judges, and without torch."""
