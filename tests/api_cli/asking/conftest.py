@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ def write_run(
             continue
         shade = Image.new("RGB", (32, 24), (sample.index % 256, len(name), 60))
         images = folder.save_images(sample.key, {"file_name": encode(shade, image_format, 90)})
-        folder.add({**images, **fields, "question": sample.question, **sample.extra})
+        made_of = {"image_sha256": hashlib.sha256(sample.read_image()).hexdigest()}
+        folder.add({**images, **fields, "question": sample.question, **sample.extra, **made_of})
     folder.close()
     return path
 
