@@ -47,13 +47,13 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample 
     """
     shards: list[Path] = []
     for part in _expand_braces(pattern):
-        found = sorted(map(Path, glob.glob(part)), key=natural_order)  # noqa: PTH207, absolute too
+        found = sorted(glob.glob(part), key=natural_order)  # noqa: PTH207, absolute too
         if not found:
             raise DatasetError(
                 f"webdataset:{pattern}: no file matches{'' if part == pattern else f' {part}'}; "
                 "expected a pattern like dir/*.tar or dir/{000..009}.tar"
             )
-        shards += found
+        shards += map(Path, found)
     left_out = Counter[str]()
     samples: list[Sample] = []
     for group in chain.from_iterable(map(_groups, shards)):
