@@ -56,10 +56,18 @@ class Sample:
         return without_image_mark(self.question if self.hint is None else self.hint)
 
     def read_image(self) -> bytes:
-        """The encoded picture. Raises OSError where it is missing or unreadable."""
+        """The encoded picture.
+
+        Raises:
+            OSError: where it is missing or unreadable.
+            Exception: whatever else a function that reads it raises.
+        """
         if isinstance(self.image, Path):
             return self.image.read_bytes()
-        return self.image if isinstance(self.image, bytes) else self.image()
+        content = self.image if isinstance(self.image, bytes) else self.image()
+        if not isinstance(content, bytes):  # a function of somebody else's
+            raise DatasetError(f"the picture is no bytes but a {type(content).__name__}")
+        return content
 
 
 def without_image_mark(text: str) -> str:
