@@ -82,7 +82,7 @@ def _sample(group: Group, index: int, options: DatasetOptions, left_out: Counter
         row = _fields(group)
     column = options.question_column or "question"
     question = options.question
-    if question is None and column not in row and "txt" in files and row.fault is None:
+    if question is None and row.get(column) is None and "txt" in files and row.fault is None:
         question = _text(group, "txt", row).strip()
     if question is None and row.fault is None:
         if column not in row:
