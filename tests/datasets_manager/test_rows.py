@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -241,3 +242,27 @@ def test_a_column_that_no_row_has_is_the_whole_sets_matter(tmp_path):
         [column] = options.values()
         with pytest.raises(DatasetError, match=f"jsonl: no '{column}' in any row"):
             read(tmp_path, [GOOD] * 3, **options)
+
+
+def test_samples_of_other_peoples_loaders_are_looked_at_as_well():
+    nothing: Any = None
+    number: Any = 3
+    hints: Any = ["a dog"]
+    wrong = [
+        Sample("a", 0, b"", "what?"),
+        Sample("b", 0, b"", nothing),
+        Sample(number, 0, b"", "what?"),
+        Sample("d", 0, b"", "what?", hint=hints),
+        Sample("a", 0, b"", "who?"),
+    ]
+    samples = Dataset("some", wrong)
+    assert [(s.key, s.index, s.question) for s in samples] == [
+        ("a", 0, "what?"), ("b", 1, ""), ("(sample 2)", 2, "what?"), ("d", 3, "what?"),
+        ("a (sample 4)", 4, "who?"),
+    ]  # fmt: skip
+    assert list(faults_of(samples).values()) == [
+        "sample 1: question is no text but a NoneType",
+        "sample 2: key is no text but a int",
+        "sample 3: hint is no text but a list",
+        "samples 0 and 4 share the key 'a'; keys name result files, so give each its own",
+    ]

@@ -66,11 +66,11 @@ def test_a_sample_that_is_not_so_is_one_samples_fault(tmp_path, photographs):
         "3.jpg": picture, "4.jpg": picture, "4.txt": b"caf\xe9?", "5.jpg": picture,
         "5.json": b'{"qu', "6.jpg": picture, "6.json": b"[]", "7.jpg": picture,
         "7.json": b'{"question": 7}', "8.jpg": picture, "8.json": good, "9.jfif": picture,
-        "9.txt": b"", "0.GIF": picture, "0.json": good,
+        "9.txt": b"", "10.jpg": picture, "10.json": NULL, "10.txt": asked, "0.GIF": picture, "0.json": good,
     }  # fmt: skip
     write_shard(tmp_path / "s.tar", files)
     samples = get_dataset(f"webdataset:{tmp_path}/s.tar")
-    assert [s.key for s in samples if s.fault is None] == ["0", "2", "8"]
+    assert [s.key for s in samples if s.fault is None] == ["0", "2", "8", "10"]
     says = [fault.split("s.tar, ")[-1] for fault in faults_of(samples).values()]
     assert [said.split(" (")[0] for said in says] == [
         "1: no picture that opens here; there are: txt",
@@ -81,7 +81,7 @@ def test_a_sample_that_is_not_so_is_one_samples_fault(tmp_path, photographs):
         "6.json: expected an object in braces, got []",
         "7.json: question is no text but a number: 7",
         "sample 9: the question is empty",
-        "samples 0 and 10 share the key '0'; keys name result files, so give each its own",
+        "samples 0 and 11 share the key '0'; keys name result files, so give each its own",
     ]
 
 
