@@ -83,7 +83,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Keys and values of a configuration, or of a run folder's run.yaml. Raises UsageError."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except Exception as error:  # YAML's constructors raise whatever their values do
         reason = " ".join(str(error).split())
         raise UsageError(f"--config {path}: cannot be read as YAML: {reason}") from error
     if content is None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,7 +139,7 @@ class Ground:
         self.data = write_dataset(root / "data")
         self.log = root / "log"
 
-    def start(self, out: str) -> list[zygote.ForkServerProcess]:
+    def start(self, out: str) -> list[ForkServerProcess]:
         arguments = (
             *(*self.way.arguments, "--model-name", "demo", "--dataset", "imagefolder"),
             *("--data-root", self.data, "--output-folder", out, "--format", "png"),
