@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from PIL import Image
-
 from api_cli.masking import Box, MaskSettings
 from api_cli.relevance import Prepared, Relevance
+from api_cli.runs.pixel_budget import Picture
 from api_cli.runs.sink import Sink
 from datasets_manager import Sample
 
@@ -34,7 +33,7 @@ class Loaded(NamedTuple):
 
     Attributes:
         job: the sample and its settings.
-        image: its picture in RGB.
+        image: its picture.
         sha256: of the encoded picture, 64 hex digits.
         box: the picture's outline on the patch grid, in cells.
         prepared: the picture as the model sees it, where maps must be computed.
@@ -42,7 +41,7 @@ class Loaded(NamedTuple):
     """
 
     job: Job
-    image: Image.Image
+    image: Picture
     sha256: str
     box: Box
     prepared: Prepared | None

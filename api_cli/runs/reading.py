@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from api_cli.errors import ApipromptError
+from api_cli.options.prompt import without_image_marks
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.jobs import Job, Loaded, layers_of
 from api_cli.runs.map_store import MapStore
-from api_cli.runs.pictures import decode
+from api_cli.runs.pixel_budget import PixelBudget
 
 
 class Reading:
@@ -41,6 +42,7 @@ class Reading:
         self._store = store
         self._num_workers = num_workers
         self._finishing = finishing
+        self._budget = PixelBudget()
 
     def ahead(self, pool: ThreadPoolExecutor, jobs: Iterator[Job]) -> Iterator[Loaded]:
         """Jobs with their pictures, in order. Raises ApipromptError where the model will not do."""
@@ -65,14 +67,15 @@ class Reading:
 
     def _read(self, job: Job) -> Loaded:
         sample = job.sample
-        if not sample.query.strip():
+        if not without_image_marks(sample.query):
             raise ValueError("the question is empty")
         content = sample.read_image()
         digest = hashlib.sha256(content).hexdigest()
-        image = decode(content)
-        box = self._locate(image.size).box
-        if self._store is not None:
-            kept = self._store.get(digest, sample.query, layers_of(job.variants))
-            if kept is not None:
-                return Loaded(job, image, digest, box, None, kept)
-        return Loaded(job, image, digest, box, self._model.get().prepare(image), None)
+        picture = self._budget.picture(content)
+        with picture.opened() as image:
+            box = self._locate(image.size).box
+            if self._store is not None:
+                kept = self._store.get(digest, sample.query, layers_of(job.variants))
+                if kept is not None:
+                    return Loaded(job, picture, digest, box, None, kept)
+            return Loaded(job, picture, digest, box, self._model.get().prepare(image), None)
