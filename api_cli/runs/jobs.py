@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from threading import Lock
 from typing import NamedTuple
-
-from PIL import Image
 
 from api_cli.masking import Box, MaskSettings
 from api_cli.relevance import Prepared, Relevance
+from api_cli.runs.pixel_budget import Picture
 from api_cli.runs.sink import Sink
 from datasets_manager import Sample
 
@@ -28,34 +26,6 @@ class Job(NamedTuple):
 
     sample: Sample
     variants: tuple[Variant, ...]
-
-
-class Picture:
-    """A picture on the belt, read once for all neighbouring samples about it.
-
-    Args:
-        sha256: of the encoded picture, 64 hex digits.
-    """
-
-    def __init__(self, sha256: str) -> None:
-        self.sha256 = sha256
-        self._image: Image.Image | None = None
-        self._prepared: Prepared | None = None
-        self._working = Lock()
-
-    def image(self, decode: Callable[[], Image.Image]) -> Image.Image:
-        """The picture in RGB; decoded by the thread that asks first, and the others wait."""
-        with self._working:
-            if self._image is None:
-                self._image = decode()
-            return self._image
-
-    def prepared(self, prepare: Callable[[], Prepared]) -> Prepared:
-        """The picture as the model sees it; likewise."""
-        with self._working:
-            if self._prepared is None:
-                self._prepared = prepare()
-            return self._prepared
 
 
 class Subject(NamedTuple):
@@ -78,10 +48,9 @@ class Loaded(NamedTuple):
     Attributes:
         job: the sample and its settings.
         picture: what it shares with its neighbours; they find it as long as one of them is here.
-        image: the picture in RGB.
         subject: what the maps are of: this sample, unless masks are shuffled.
         box: the subject's outline on the patch grid, in cells; its mask is stretched from there
-            over `image`.
+            over the sample's picture.
         prepared: the subject's picture as the model sees it, where maps must be computed.
         kept: else what was kept of an earlier run.
         stamp: of the picture (`Sample.stamp`), taken before it was read.
@@ -89,7 +58,6 @@ class Loaded(NamedTuple):
 
     job: Job
     picture: Picture
-    image: Image.Image
     subject: Subject
     box: Box
     prepared: Prepared | None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
@@ -28,6 +30,9 @@ _UPRIGHT = {
 _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339  # TIFF's tags
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # as profiles say it
 
+# Pillow reads these of little-endian files alone
+TiffImagePlugin.OPEN_INFO.setdefault((TiffImagePlugin.MM, 1, (1,), 1, (32,), ()), ("I", "I;32B"))
+
 
 def decode(content: bytes) -> Image.Image:
     """The picture of a file's content, its first frame, as `to_rgb` gives it.
@@ -35,10 +40,24 @@ def decode(content: bytes) -> Image.Image:
     Raises:
         OSError, ValueError: where the content is no picture, or a truncated or too large one.
     """
-    try:
+    with _explained():
         return to_rgb(Image.open(io.BytesIO(content)))
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """Width and height of a file's picture, as they are stored. Raises what `decode` does."""
+    with _explained():
+        return Image.open(io.BytesIO(content)).size
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what Pillow's readers trip over in a damaged file, each in its own way, into one."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise OSError("this is no picture of a format that Pillow can read") from error
     except (SyntaxError, IndexError, KeyError, TypeError, EOFError, struct.error) as error:
-        # what Pillow's readers trip over in a damaged file, each in its own way
         raise OSError(f"the picture is damaged ({type(error).__name__}: {error})") from error
 
 

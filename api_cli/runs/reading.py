@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
 from threading import Lock
 from weakref import WeakValueDictionary
 
@@ -16,9 +15,9 @@ from api_cli.relevance.fit import GridPart
 from api_cli.runs.blame import what_is_gone
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, Picture, Subject, layers_of
+from api_cli.runs.jobs import Job, Loaded, Subject, layers_of
 from api_cli.runs.map_store import MapStore
-from api_cli.runs.pictures import decode
+from api_cli.runs.pixel_budget import Picture, PixelBudget
 from api_cli.runs.shuffling import Shuffle
 from api_cli.signals import Arrived
 from datasets_manager import DatasetError, Sample
@@ -57,6 +56,7 @@ class Reading:
             "read", lambda failures: what_is_gone(failures, self._read_before)
         )
         self._shuffle = shuffle
+        self._budget = PixelBudget()
         self._pictures: WeakValueDictionary[str, Picture] = WeakValueDictionary()
         self._looking_up = Lock()
 
@@ -102,25 +102,25 @@ class Reading:
             raise DatasetError(sample.fault)
         len(sample.extra)  # read here, so that what cannot be read is the sample's matter
         stamp = sample.stamp
-        content = sample.read_image()
-        picture = self._picture(hashlib.sha256(content).hexdigest())
-        image = picture.image(partial(decode, content))
-        seen, subject = picture, Subject(sample.key, sample.query, picture.sha256)
+        picture = seen = self._picture(sample.read_image())
+        subject = Subject(sample.key, sample.query, picture.sha256)
         if self._shuffle is not None:
+            with picture.opened():  # so that one that does not open is this stage's matter
+                pass
             other = self._shuffle.other(sample, picture.sha256)
-            seen = self._picture(other.sha256)
+            seen = self._picture(other.content)
             subject = Subject(other.sample.key, other.sample.query, seen.sha256)
-            content = other.content
-        shown = seen.image(partial(decode, content))
-        box = self._locate(shown.size).box
-        if self._store is not None:
-            kept = self._store.get(seen.sha256, subject.query, layers_of(job.variants))
-            if kept is not None:
-                return Loaded(job, picture, image, subject, box, None, kept, stamp)
-        prepared = seen.prepared(lambda: self._model.get().prepare(shown))
-        return Loaded(job, picture, image, subject, box, prepared, None, stamp)
+        with seen.opened() as shown:
+            box = self._locate(shown.size).box
+            if self._store is not None:
+                kept = self._store.get(seen.sha256, subject.query, layers_of(job.variants))
+                if kept is not None:
+                    return Loaded(job, picture, subject, box, None, kept, stamp)
+            prepared = seen.prepared(lambda: self._model.get().prepare(shown))
+        return Loaded(job, picture, subject, box, prepared, None, stamp)
 
-    def _picture(self, sha256: str) -> Picture:
+    def _picture(self, content: bytes) -> Picture:
         """The picture of that content, the same one for samples that are here at the same time."""
+        sha256 = hashlib.sha256(content).hexdigest()
         with self._looking_up:
-            return self._pictures.setdefault(sha256, Picture(sha256))
+            return self._pictures.setdefault(sha256, Picture(sha256, content, self._budget))

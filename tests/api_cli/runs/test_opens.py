@@ -200,7 +200,7 @@ def test_lists_in_every_row_stay_lists_and_texts_stay_texts(tmp_path):
     answers = [["yes", "no"], ["2"]]
     rated = [{"answer": "yes", "answer_id": 1}, {"answer": "no", "answer_id": 2}]
     rows = {str(i): {"answers": answers[i], "rated": rated[: i + 1], "b": "3"} for i in range(2)}
-    rows["1"]["b"] = 3  # type: ignore[index]
+    rows["1"]["b"] = 3
     write(tmp_path, rows)
     manifest = read_json_lines(tmp_path / "metadata.jsonl")
     assert [row["answers"] for row in manifest] == answers
@@ -301,6 +301,7 @@ def test_whatever_the_keys_columns_and_values_the_folder_opens(rows, groups):
 @given(st.lists(st.dictionaries(names, values, max_size=3), max_size=5))
 def test_rows_are_fit_for_good(rows):
     columns, again = Columns(), Columns()
+    row: Row
     plain = [plain_row(row) for row in rows]
     for row in plain:
         columns.add(row)
