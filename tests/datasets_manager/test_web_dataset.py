@@ -66,7 +66,7 @@ def test_a_sample_that_is_not_so_is_one_samples_fault(tmp_path, photographs):
         "3.jpg": picture, "4.jpg": picture, "4.txt": b"caf\xe9?", "5.jpg": picture,
         "5.json": b'{"qu', "6.jpg": picture, "6.json": b"[]", "7.jpg": picture,
         "7.json": b'{"question": 7}', "8.jpg": picture, "8.json": good, "9.jfif": picture,
-        "9.txt": b"", "10.jpg": picture, "10.json": NULL, "10.txt": asked,
+        "9.txt": b"", "10.jpg": picture, "10.json": b'{"question": null}', "10.txt": asked,
         "0.GIF": picture, "0.json": good,
     }  # fmt: skip
     write_shard(tmp_path / "s.tar", files)
