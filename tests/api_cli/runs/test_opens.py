@@ -306,8 +306,8 @@ def test_rows_are_fit_for_good(rows):
     for row in plain:
         columns.add(row)
     fitted: Sequence[Row] = [columns.fit(row) for row in plain]
-    for row in fitted:
-        again.add(row)
+    for fit in fitted:
+        again.add(fit)
     assert not again.mixed
     assert json.dumps([again.fit(row) for row in fitted]) == json.dumps(fitted)
     assert again.describe() == columns.describe()
