@@ -116,9 +116,7 @@ def test_a_png_holds_every_level():
 @pytest.mark.parametrize(("image_format", "longest"), [("jpg", 65_500), ("webp", 16_383)])
 def test_a_picture_too_long_for_its_format_is_told_the_way_out(image_format, longest):
     encode(Image.new("RGB", (longest, 1)), image_format, 50)
-    with pytest.raises(
-        ValueError, match=f"{longest + 1} x 1 pixels are too many .* --format png"
-    ):
+    with pytest.raises(ValueError, match=f"{longest + 1} x 1 pixels are too many .* --format png"):
         encode(Image.new("RGB", (longest + 1, 1)), image_format, 50)
 
 
