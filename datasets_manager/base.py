@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 IMAGE_MARK = "<image>"
 """Where data in LLaVA's format says that the picture goes; no part of what is asked."""
+
+_SETTLED_AFTER = 2_000_000_000  # nanoseconds; file systems' clocks tick every 1 ms to 2 s
 
 
 class DatasetError(ValueError):
@@ -39,6 +44,9 @@ class Sample:
             not processed, whatever else it has. None where nothing is.
         picture: names the picture, where it is known before reading that several samples are
             about one; a path names itself.
+        origin: what identifies the picture where it is no file of its own and has not changed as
+            long as this has not: a hub set's fingerprint and row, a shard's path, size, time and
+            member.
     """
 
     key: str
@@ -49,6 +57,18 @@ class Sample:
     hint: str | None = None
     fault: str | None = None
     picture: str | None = None
+    origin: str | None = None
+
+    @property
+    def stamp(self) -> str | None:
+        """A cheap identity of the picture as it is now: one stamp, one content.
+
+        `origin`, or a file's path, size and time; None where there is none, as for a file that
+        changed so lately that it might change again within the same tick of its clock.
+        """
+        if self.origin is not None or not isinstance(self.image, Path):
+            return self.origin
+        return file_stamp(self.image)
 
     @property
     def query(self) -> str:
@@ -69,6 +89,22 @@ class Sample:
         if self.picture is not None or other.picture is not None:
             return self.picture == other.picture
         return isinstance(self.image, Path) and self.image == other.image
+
+
+def file_stamp(path: Path) -> str | None:
+    """A file's path, size and time; None where it is missing, or changed this very moment."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a third of the time of Path's
+    except OSError:
+        return None
+    if abs(time.time_ns() - status.st_mtime_ns) < _SETTLED_AFTER:
+        return None
+    return f"{os.path.abspath(path)}\n{status.st_size}\n{status.st_mtime_ns}"  # noqa: PTH100
+
+
+def digest_origin(text: str | None) -> str | None:
+    """16 hex digits that stand for a source's identity, since every sample of it holds them."""
+    return None if text is None else sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def without_image_mark(text: str) -> str:

@@ -19,6 +19,7 @@ from datasets_manager.tables import (
     Table,
     check_columns,
     left_out,
+    origin_of,
     read_picture,
     rows_of,
 )
@@ -64,6 +65,7 @@ def from_tables(
                     question=question,
                     extra=extra | {"image_number": int(name.removeprefix("image_"))},
                     fault=row.fault,
+                    origin=origin_of(table, number, name),
                 )
                 index += 1
     yield from left_out(tables[0], IMAGES)

@@ -84,6 +84,7 @@ class Loaded(NamedTuple):
             over `image`.
         prepared: the subject's picture as the model sees it, where maps must be computed.
         kept: else what was kept of an earlier run.
+        stamp: of the picture (`Sample.stamp`), taken before it was read.
     """
 
     job: Job
@@ -93,6 +94,7 @@ class Loaded(NamedTuple):
     box: Box
     prepared: Prepared | None
     kept: Relevance | None
+    stamp: str | None = None
 
     @property
     def sha256(self) -> str:

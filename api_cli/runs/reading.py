@@ -79,6 +79,7 @@ class Reading:
         if sample.fault is not None:
             raise DatasetError(sample.fault)
         len(sample.extra)  # read here, so that what cannot be read is the sample's matter
+        stamp = sample.stamp
         content = sample.read_image()
         picture = self._picture(hashlib.sha256(content).hexdigest())
         image = picture.image(partial(decode, content))
@@ -93,9 +94,9 @@ class Reading:
         if self._store is not None:
             kept = self._store.get(seen.sha256, subject.query, layers_of(job.variants))
             if kept is not None:
-                return Loaded(job, picture, image, subject, box, None, kept)
+                return Loaded(job, picture, image, subject, box, None, kept, stamp)
         prepared = seen.prepared(lambda: self._model.get().prepare(shown))
-        return Loaded(job, picture, image, subject, box, prepared, None)
+        return Loaded(job, picture, image, subject, box, prepared, None, stamp)
 
     def _picture(self, sha256: str) -> Picture:
         """The picture of that content, the same one for samples that are here at the same time."""
