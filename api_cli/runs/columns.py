@@ -20,7 +20,8 @@ _MOST_FIELDS = 200  # of a mapping; where keys are data, it is written as JSON t
 _LARGEST_EXACT = 2**53  # integer, as a float
 _LONE = re.compile("[\ud800-\udfff]")
 _LIKE_LONE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d")  # what Arrow may read as a time begins like this
+# what Arrow reads as a time, where all texts of a column are such
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d(?::?\d\d(?::?\d\d)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?")
 
 OWN_COLUMNS = frozenset(
     {
@@ -192,6 +193,8 @@ class _Place:
         else:
             self.kind = _TOGETHER.get(frozenset({before, kind}), _MIXED)
             self.widened |= self.kind is _FLOAT
+        if kind is _LIST and len(value) > 1 and value[0] is None:
+            self.kind = _MIXED  # Arrow's reader puts the first items of such lists elsewhere
         grew = self.kind is not before
         if self.kind is _LIST:
             if self.items is None:
@@ -238,7 +241,7 @@ class _Place:
 def _kind_of(value: Any) -> str:
     kind = type(value)
     if kind is str:
-        return _TIME_TEXT if _TIME.match(value) else _TEXT
+        return _TIME_TEXT if _TIME.fullmatch(value) else _TEXT
     if kind is bool:
         return _BOOL
     if kind is int:
