@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -41,11 +42,11 @@ class Sample:
         hint: what the auxiliary model is asked instead of the question, if anything.
         fault: what is wrong with the sample, found while listing it, with the place; it is then
             not processed, whatever else it has. None where nothing is.
+        picture: names the picture, where it is known before reading that several samples are
+            about one; a path names itself.
         origin: what identifies the picture where it is no file of its own and has not changed as
             long as this has not: a hub set's fingerprint and row, a shard's path, size, time and
             member.
-        picture: names the picture, where it is known before reading that several samples are
-            about one; a path names itself.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Sample:
     extra: Mapping[str, Any] = field(default_factory=dict)
     hint: str | None = None
     fault: str | None = None
+    picture: str | None = None
     origin: str | None = None
 
     @property
@@ -66,15 +68,7 @@ class Sample:
         """
         if self.origin is not None or not isinstance(self.image, Path):
             return self.origin
-        try:
-            status = os.stat(self.image)  # noqa: PTH116 - a third of the time of Path's
-        except OSError:
-            return None
-        if abs(time.time_ns() - status.st_mtime_ns) < _SETTLED_AFTER:
-            return None
-        return f"{os.path.abspath(self.image)}\n{status.st_size}\n{status.st_mtime_ns}"  # noqa: PTH100
-
-    picture: str | None = None
+        return file_stamp(self.image)
 
     @property
     def query(self) -> str:
@@ -103,6 +97,22 @@ class Sample:
         if self.picture is not None or other.picture is not None:
             return self.picture == other.picture
         return isinstance(self.image, Path) and self.image == other.image
+
+
+def file_stamp(path: Path) -> str | None:
+    """A file's path, size and time; None where it is missing, or changed this very moment."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a third of the time of Path's
+    except OSError:
+        return None
+    if abs(time.time_ns() - status.st_mtime_ns) < _SETTLED_AFTER:
+        return None
+    return f"{os.path.abspath(path)}\n{status.st_size}\n{status.st_mtime_ns}"  # noqa: PTH100
+
+
+def digest_origin(text: str | None) -> str | None:
+    """16 hex digits that stand for a source's identity, since every sample of it holds them."""
+    return None if text is None else sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def without_image_mark(text: str) -> str:

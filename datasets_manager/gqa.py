@@ -15,6 +15,7 @@ from datasets_manager.tables import (
     Extra,
     Table,
     check_columns,
+    origin_of,
     read_extra,
     read_picture,
     rows_of,
@@ -41,6 +42,7 @@ def from_tables(
             question=row.text(columns.question),
             hint=row.hint(columns.query) if columns.query else None,
             picture=image,
+            origin=origin_of(images, where[image], columns.image) if image in where else None,
             extra=Extra(partial(read_extra, questions, index, columns)),
             fault=row.fault,
         )

@@ -19,6 +19,7 @@ from datasets_manager.tables import (
     Table,
     check_columns,
     left_out,
+    origin_of,
     read_picture,
     rows_of,
 )
@@ -69,6 +70,7 @@ def from_tables(
                         "image_count": 1 if alone else len(names),
                     },
                     fault=row.fault,
+                    origin=origin_of(table, number, name),
                 )
                 index += 1
     yield from left_out(tables[0], IMAGES)

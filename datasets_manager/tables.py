@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -12,13 +13,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from datasets_manager.base import DatasetError, Note, Sample
+from datasets_manager.base import DatasetError, Note, Sample, digest_origin, file_stamp
 from datasets_manager.groups import Groups
 from datasets_manager.rows import Row, Unreadable
 
 if TYPE_CHECKING:
     import datasets
 
+_COMMIT = re.compile("@[0-9a-f]{40}/")  # in the URL of a file on the hub
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -58,12 +60,14 @@ class Table(Protocol):
         names: of all columns.
         pictures: names of those that hold pictures.
         plain: names of those that hold no bytes, not even in lists: neither pictures nor sound.
+        origin: changes whenever its content does; None where that cannot be told cheaply.
     """
 
     place: str
     names: Sequence[str]
     pictures: Sequence[str]
     plain: Sequence[str]
+    origin: str | None
 
     def read(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """These columns of all rows."""
@@ -105,6 +109,7 @@ def one_sample_a_row(
                 question=asked or "",
                 hint=hint,
                 picture=None if not picture or row[picture] is None else str(row[picture]),
+                origin=origin_of(table, number, columns.image),
                 extra=Extra(partial(read_extra, table, number, columns, talk)),
                 fault=row.fault,
             )
@@ -135,6 +140,11 @@ def check_columns(table: Table, names: Sequence[str]) -> list[str]:
                 f"{table.place}: no column {name!r} (there are: {', '.join(table.names)})"
             )
     return wanted
+
+
+def origin_of(table: Table, index: int, name: str) -> str | None:
+    """What identifies the picture in a row, without reading it (`Sample.origin`)."""
+    return None if table.origin is None else f"{table.origin} {index} {name}"
 
 
 def read_picture(table: Table, index: int, name: str) -> bytes:
@@ -287,6 +297,7 @@ class ParquetTable:
         self.place = str(path)
         self._path = path
         self._groups = Groups() if groups is None else groups
+        self.origin = digest_origin(file_stamp(path))
         self._metadata: Any = None
         try:
             with self._open() as file:
@@ -351,6 +362,8 @@ class StreamedTable(ParquetTable):
         self._url = url
         super().__init__(Path(url), groups)
         self.place = url
+        if _COMMIT.search(url) is not None:
+            self.origin = digest_origin(url)
 
     def _open(self) -> Any:
         import fsspec
@@ -372,6 +385,7 @@ class HubTable:
         from datasets import Image
 
         self.place = place
+        self.origin: str | None = dataset._fingerprint  # of the cast one it would be another's
         self.names: Sequence[str] = dataset.column_names
         self.pictures: Sequence[str] = [
             name for name, kind in dataset.features.items() if isinstance(kind, Image)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from datasets_manager.hub import load_copy
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import Listed, register
 from datasets_manager.rows import Row, check_columns_of, read_json_lines
-from datasets_manager.tables import Columns, Table, check_columns, read_picture, rows_of
+from datasets_manager.tables import Columns, Table, check_columns, origin_of, read_picture, rows_of
 
 CATEGORIES = ("direct_attributes", "relative_position")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -39,7 +40,8 @@ def from_tables(
     for index, row in enumerate(rows_of(table, table.plain)):
         image = partial(read_picture, table, index, columns.image)
         hint = row.hint(columns.query) if columns.query else None
-        yield _sample(index, row, image, hint=hint)
+        origin = origin_of(table, index, columns.image)
+        yield replace(_sample(index, row, image), hint=hint, origin=origin)
 
 
 @register(
@@ -119,7 +121,6 @@ def _sample(
     row: Row,
     image: Path | Callable[[], bytes],
     *,
-    hint: str | None = None,
     boxes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Sample:
     """The question alone, without the options that `text` has after it: they are the prompt."""
@@ -133,7 +134,6 @@ def _sample(
         index=index,
         image=image,
         question=question,
-        hint=hint,
         extra={**fields, **boxes, "options": options[1::2], "prompt": prompt},
         fault=row.fault,
     )

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets_manager.base import DatasetError, Note, Sample
+from datasets_manager.base import DatasetError, Note, Sample, digest_origin, file_stamp
 from datasets_manager.listing import is_picture, natural_order, printable
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import DatasetInfo
@@ -56,8 +56,10 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample 
         shards += map(Path, found)
     left_out = Counter[str]()
     samples: list[Sample] = []
+    origins = {shard: digest_origin(file_stamp(shard)) for shard in shards}
     for group in chain.from_iterable(map(_groups, shards)):
-        samples.append(_sample(group, len(samples), options, left_out))
+        origin = origins[group.shard]
+        samples.append(_sample(group, len(samples), options, left_out, origin))
     if samples and all(sample.fault for sample in samples):
         raise DatasetError(str(samples[0].fault))
     yield from samples
@@ -66,8 +68,14 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample 
         yield Note(f"webdataset:{pattern}: left out: {counted}")
 
 
-def _sample(group: Group, index: int, options: DatasetOptions, left_out: Counter[str]) -> Sample:
-    """The sample of a group; what of it is not used is counted."""
+def _sample(
+    group: Group,
+    index: int,
+    options: DatasetOptions,
+    left_out: Counter[str],
+    origin: str | None,
+) -> Sample:
+    """The sample of a group in a shard of that origin; what of it is not used is counted."""
     shard, key, files, fault = group
     place = f"{shard}, {key}"
     pictures = sorted((suffix for suffix in files if is_picture(f"x.{suffix}")), key=_rank)
@@ -98,6 +106,7 @@ def _sample(group: Group, index: int, options: DatasetOptions, left_out: Counter
         question or "",
         row.others(column) if options.question is None else row.others(),
         fault=row.fault,
+        origin=f"{origin} {files[pictures[0]][0]}" if origin and pictures else None,
     )
 
 

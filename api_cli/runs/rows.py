@@ -14,6 +14,8 @@ def manifest_row(
 ) -> dict[str, Any]:
     """What is known of a sample; what the dataset knows keeps its name where that is free.
 
+    With another sample's mask it says whose, instead of what the model found out about that one.
+
     Args:
         loaded: the sample.
         facts: what the model found out beside the map; of another sample, whose mask this one
