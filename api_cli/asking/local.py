@@ -20,6 +20,7 @@ from api_cli.asking.exchange import Failure, Prompt, Reply, Request, Sampling
 from api_cli.errors import ModelError, UsageError, first_line
 from api_cli.options.launch import default_num_workers
 from api_cli.options.prompt import IMAGE, PROMPT_TEMPLATE, fill
+from api_cli.runs.names import digest_text
 
 _DEMO = "demo"
 _DEMO_FOLDER = Path(__file__).parents[1] / "models" / "demo_llava"
@@ -49,7 +50,8 @@ class LocalModel:
         self._sampling = sampling
         self._device = device
         self._precision = precision
-        self._batch_size = batch_size
+        # what is drawn depends on what else is drawn in its batch
+        self._batch_size = batch_size if sampling.seed is None else 1
         self.model_name = Path(name).resolve().name if Path(name).is_dir() else name
         self.record: dict[str, Any] = {}
 
@@ -130,7 +132,8 @@ class LocalModel:
             add_special_tokens=not texts[0].startswith(processor.tokenizer.bos_token or "\0"),
         ).to(model.device, dtype=model.dtype)
         if self._sampling.seed is not None:
-            torch.manual_seed(self._sampling.seed)
+            words = [str(self._sampling.seed), *(prompt.text for prompt in prompts)]
+            torch.manual_seed(int(digest_text("\n".join(words)), 16))
         with torch.inference_mode():
             ids = model.generate(**inputs, **self._options)
         new = ids[:, inputs["input_ids"].shape[1] :]
@@ -152,7 +155,7 @@ class LocalModel:
             return options
         if temperature == 0:
             return options | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        return options | {"do_sample": True, "temperature": temperature}
+        return options | {"do_sample": True, "temperature": float(temperature)}
 
     def _text(self, processor: Any, prompt: Prompt) -> str:
         """What the model reads, with a mark for each picture."""
