@@ -62,7 +62,8 @@ class Opened(NamedTuple):
     @property
     def title(self) -> str:
         """The pictures and the settings, wherever the folder lies."""
-        return "/".join(self.folder.path.parts[-4:])
+        of_run = self.target.originals is not None  # whose name is of two folders
+        return "/".join(self.folder.path.parts[-4 if of_run else -3 :])
 
 
 def ask(config: AskConfig, console: Console) -> Report:

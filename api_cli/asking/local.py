@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +12,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from api_cli.asking.client import Outcome
 from api_cli.asking.exchange import Failure, Prompt, Reply, Request, Sampling
 from api_cli.errors import ModelError, UsageError, first_line
 from api_cli.options.launch import default_num_workers
 from api_cli.options.prompt import IMAGE, PROMPT_TEMPLATE, fill
 from api_cli.runs.names import digest_text
+from api_cli.runs.pictures import decode
 
 _DEMO = "demo"
 _DEMO_FOLDER = Path(__file__).parents[1] / "models" / "demo_llava"
@@ -119,10 +117,7 @@ class LocalModel:
 
         processor, model = loaded
         texts = [self._text(processor, prompt) for prompt in prompts]
-        pictures = [
-            [Image.open(io.BytesIO(picture.content)).convert("RGB") for picture in prompt.pictures]
-            for prompt in prompts
-        ]
+        pictures = [[decode(picture.content) for picture in prompt.pictures] for prompt in prompts]
         inputs = processor(
             text=texts,
             images=pictures if any(pictures) else None,
