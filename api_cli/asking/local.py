@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +12,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from api_cli.asking.client import Outcome
 from api_cli.asking.exchange import Failure, Prompt, Reply, Request, Sampling
 from api_cli.errors import ModelError, UsageError, first_line
 from api_cli.options.launch import default_num_workers
 from api_cli.options.prompt import IMAGE, PROMPT_TEMPLATE, fill
+from api_cli.runs.names import digest_text
+from api_cli.runs.pictures import decode
 
 _DEMO = "demo"
 _DEMO_FOLDER = Path(__file__).parents[1] / "models" / "demo_llava"
@@ -49,7 +48,8 @@ class LocalModel:
         self._sampling = sampling
         self._device = device
         self._precision = precision
-        self._batch_size = batch_size
+        # what is drawn depends on what else is drawn in its batch
+        self._batch_size = batch_size if sampling.seed is None else 1
         self.model_name = Path(name).resolve().name if Path(name).is_dir() else name
         self.record: dict[str, Any] = {}
 
@@ -70,7 +70,7 @@ class LocalModel:
         """Nothing: batch files are for servers."""
         raise UsageError("--export-batch is a server's: not with --backend hf")
 
-    def answers(self, requests: Iterable[Request]) -> Generator[Outcome, None, None]:
+    def answers(self, requests: Iterable[Request]) -> Generator[list[Outcome], None, None]:
         """What becomes of each request, a batch after the other; pictures are read ahead."""
         waiting = iter(requests)
         with ThreadPoolExecutor(default_num_workers("auto")) as pool:
@@ -79,10 +79,11 @@ class LocalModel:
                 batch = reading
                 reading = [pool.submit(_read, r) for r in islice(waiting, self._batch_size)]
                 read = [future.result() for future in batch]
-                yield from (item for item in read if isinstance(item, Failure))
+                if failed := [item for item in read if isinstance(item, Failure)]:
+                    yield list(failed)
                 asked = [item for item in read if not isinstance(item, Failure)]
                 for start in range(0, len(asked), self._batch_size):
-                    yield from self._answer(asked[start : start + self._batch_size])
+                    yield list(self._answer(asked[start : start + self._batch_size]))
 
     def _answer(self, batch: Sequence[tuple[Request, Prompt]]) -> Iterator[Outcome]:
         """Answers of a batch; where it fails, of halves, down to the question to blame."""
@@ -116,10 +117,7 @@ class LocalModel:
 
         processor, model = loaded
         texts = [self._text(processor, prompt) for prompt in prompts]
-        pictures = [
-            [Image.open(io.BytesIO(picture.content)).convert("RGB") for picture in prompt.pictures]
-            for prompt in prompts
-        ]
+        pictures = [[decode(picture.content) for picture in prompt.pictures] for prompt in prompts]
         inputs = processor(
             text=texts,
             images=pictures if any(pictures) else None,
@@ -129,7 +127,8 @@ class LocalModel:
             add_special_tokens=not texts[0].startswith(processor.tokenizer.bos_token or "\0"),
         ).to(model.device, dtype=model.dtype)
         if self._sampling.seed is not None:
-            torch.manual_seed(self._sampling.seed)
+            words = [str(self._sampling.seed), *(prompt.text for prompt in prompts)]
+            torch.manual_seed(int(digest_text("\n".join(words)), 16))
         with torch.inference_mode():
             ids = model.generate(**inputs, **self._options)
         new = ids[:, inputs["input_ids"].shape[1] :]
@@ -151,7 +150,7 @@ class LocalModel:
             return options
         if temperature == 0:
             return options | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        return options | {"do_sample": True, "temperature": temperature}
+        return options | {"do_sample": True, "temperature": float(temperature)}
 
     def _text(self, processor: Any, prompt: Prompt) -> str:
         """What the model reads, with a mark for each picture."""

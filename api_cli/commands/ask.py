@@ -32,16 +32,16 @@ def ask(config: AskConfig) -> None:
     for folder in report.folders:
         typer.echo(folder)
     if report.finished:
-        console.say(f"{report.finished} answers")
+        console.say(f"{report.finished} answered")
     if report.cut_empty:
         console.error(
-            f"{report.cut_empty} answers are empty: the model spent its --max-tokens "
+            f"{report.cut_empty} answered with nothing: the model spent its --max-tokens "
             f"{config.max_tokens} before it said anything; allow more"
         )
     if report.failed:
         console.error(
-            f"{report.failed} questions have no answer; errors.jsonl says why, and the same "
-            "command tries them again"
+            f"{report.failed} without an answer; errors.jsonl says why, and the same command "
+            "tries them again"
         )
     if report.failed or report.cut_empty:
         raise typer.Exit(SOME_FAILED)

@@ -79,7 +79,8 @@ def flags_of(
 
 def _argument(name: str, option: Option) -> inspect.Parameter:
     """The argument of a subcommand as Typer reads it off a signature."""
-    argument = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
+    metavar = option.metavar.removesuffix("...")
+    argument = typer.Argument(metavar=metavar, help=option.help, show_default=False)
     if option.metavar.endswith("..."):  # any number of them
         return inspect.Parameter(
             name,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from api_cli.options.prompt import IMAGE, PROMPT_TEMPLATE, fill, without_image_marks
+from api_cli.options.prompt import IMAGE, PROMPT_TEMPLATE, fill, without_image_mark
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
@@ -64,12 +64,12 @@ def test_llavas_special_tokens_in_a_question_are_words():
         assert row.count(tokenizer.bos_token_id) == 1
         assert not {tokenizer.eos_token_id, tokenizer.pad_token_id} & set(row)
         said = tokenizer.decode(row)
-        assert without_image_marks(written).replace(" ", "") in said.replace(" ", "")
+        assert without_image_mark(written).replace(" ", "") in said.replace(" ", "")
 
 
 def test_the_mark_of_the_image_is_taken_out_for_both_methods():
-    assert without_image_marks("<image>\nwhere is it?") == "where is it?"
-    assert without_image_marks("what is in <image 1>?") == "what is in <image 1>?"
+    assert without_image_mark("<image>\nwhere is it?") == "where is it?"
+    assert without_image_mark("what is in <image 1>?") == "what is in <image 1>?"
     model = ClipRelevance(ClipCheckpoint("demo"))
     image = model.prepare(Image.effect_noise((60, 60), 60).convert("RGB"))
     questions = ["where is it?", "<image>\nwhere is it?", "where is it? <image>"]
