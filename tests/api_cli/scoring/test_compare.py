@@ -57,7 +57,8 @@ def test_a_pair_is_held_against_the_plain_answers_whatever_the_order(pair):
     [group] = found.groups
     [effect] = group.effects
     assert effect.label == "APICLIP_x_demo_3/5_3_LANCZOS_0"
-    assert (group.samples, group.pictures, group.baseline) == (60, 60, pytest.approx(100 * 40 / 60))
+    assert (group.samples, group.pictures) == (60, 60)
+    assert group.baseline == pytest.approx(100 * 40 / 60)
     assert effect.difference == pytest.approx(100 * 7 / 60)
     assert (effect.won, effect.lost) == (12, 5)
     assert effect.p == effect.p_holm == mcnemar(12, 5)
@@ -78,7 +79,7 @@ def test_by_category_groups_of_thirty_or_more_are_compared_and_small_ones_named(
     even, odd = (group.effects[0] for group in found.groups[1:])
     assert (even.won, even.lost, odd.won, odd.lost) == (12, 0, 0, 19)
     assert found.notes[-1] == "groups of less than 30 samples left out: rare (2)"
-    p_values = [group.effects[0].p for group in found.groups]
+    p_values = [mcnemar(e.won, e.lost) for group in found.groups for e in group.effects]
     assert odd.p_holm == pytest.approx(3 * min(p_values))
     by_answer = compare(CompareConfig(folders=(tmp_path,), by="answer"), QUIET)
     assert [group.name for group in by_answer.groups] == ["", "red"]
