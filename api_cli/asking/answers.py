@@ -20,10 +20,9 @@ import yaml
 from filelock import FileLock
 
 from api_cli.asking.exchange import Failure, Reply
-from api_cli.asking.lines import read_lines, to_line
 from api_cli.errors import RunFolderError
 from api_cli.runs.files import remove_leftovers, write_whole
-from api_cli.runs.ledger import Ledger, Row
+from api_cli.runs.ledger import Ledger, Row, read_lines, to_line
 from api_cli.runs.names import digest_text, safe_name
 
 FOLDER = "answers"
@@ -115,8 +114,8 @@ class AnswersFolder:
                 for row in questions:
                     asked.add(row["key"])
                     file.write(to_line(row))
-                for line, row in read_lines(path):
-                    if row["key"] not in asked:
+                for line, other in read_lines(path):
+                    if other is not None and other["key"] not in asked:
                         file.write(line)
             whole.replace(path)
 
@@ -130,26 +129,21 @@ class AnswersFolder:
             self._answers.load(lambda row: row["key"] not in pending)
         self._errors.load(lambda row: row["key"] not in pending)
 
-    def add(self, reply: Reply) -> Row:
-        """Enter an answer, and return its row. Where the key has one by now, that one stays."""
-        row = {
-            "key": reply.request.key,
-            "sent": [picture.row for picture in reply.prompt.pictures],
-            "text": reply.prompt.text,
-            "answer": reply.answer,
-            "finish_reason": reply.finish_reason,
-            "prompt_tokens": reply.prompt_tokens,
-            "completion_tokens": reply.completion_tokens,
-            "model": reply.model,
-            "latency": reply.latency,
-        }
-        self._answers.append(row)
-        return row
+    def add(self, outcomes: Iterable[Reply | Failure]) -> None:
+        """Enter answers, and what failed, which a later run asks again.
 
-    def fail(self, failure: Failure) -> None:
-        """Note that a question got no answer: key, stage, error. A later run asks it again."""
-        row = {"key": failure.request.key, "stage": failure.stage, "error": failure.error}
-        self._errors.append(row if failure.status is None else row | {"status": failure.status})
+        Where a key has an answer by now, that one stays.
+        """
+        answers, errors = [], []
+        for outcome in outcomes:
+            if isinstance(outcome, Reply):
+                answers.append(_answer(outcome))
+            else:
+                errors.append(_error(outcome))
+        if answers:
+            self._answers.extend(answers)
+        if errors:
+            self._errors.extend(errors)
 
     def end(self) -> None:
         """Leave among the errors what has no answer now."""
@@ -177,6 +171,25 @@ class AnswersFolder:
             raise RunFolderError(
                 f"{self.path} holds answers of other settings: {'; '.join(differing)}; move it away"
             )
+
+
+def _answer(reply: Reply) -> Row:
+    return {
+        "key": reply.request.key,
+        "sent": [picture.row for picture in reply.prompt.pictures],
+        "text": reply.prompt.text,
+        "answer": reply.answer,
+        "finish_reason": reply.finish_reason,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "model": reply.model,
+        "latency": reply.latency,
+    }
+
+
+def _error(failure: Failure) -> Row:
+    row = {"key": failure.request.key, "stage": failure.stage, "error": failure.error}
+    return row if failure.status is None else row | {"status": failure.status}
 
 
 def read_answers(folder: Path) -> AnswerSet:
@@ -221,7 +234,7 @@ def _answered(row: Row) -> Answered:
 
 
 def is_cut_empty(row: Row) -> bool:
-    """Whether an answer is empty because its length was spent before it began."""
+    """Whether an answer's row is of an empty one: its length was spent before it began."""
     return not row["answer"] and row["finish_reason"] == "length"
 
 
@@ -239,5 +252,6 @@ def _by_key(path: Path) -> dict[str, Row]:
     """Rows by key, the first of each."""
     rows: dict[str, Row] = {}
     for _, row in read_lines(path):
-        rows.setdefault(row["key"], row)
+        if row is not None:
+            rows.setdefault(row["key"], row)
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from api_cli.asking import answers
 from api_cli.asking.answers import Answered, AnswersFolder, digest_of, folder_name
 from api_cli.asking.backend import Backend, backend_of
 from api_cli.asking.batch import export_batch, import_batch
-from api_cli.asking.exchange import Failure, Prompt, Request
+from api_cli.asking.client import Outcome
+from api_cli.asking.exchange import Prompt, Reply, Request
 from api_cli.asking.question import Question
 from api_cli.asking.sending import send
 from api_cli.asking.target import Target, find_targets
@@ -109,25 +110,38 @@ def ask(config: AskConfig, console: Console) -> Report:
         export_batch(config.export_batch, requests, backend.body, console)
         return report
     with console.progress(len(pending), "asking", "answers") as advance:
-        outcomes = (
-            import_batch(config.import_batch, requests, console)
+        groups = (
+            _in_groups(import_batch(config.import_batch, requests, console))
             if config.import_batch
             else backend.answers(requests)
         )
-        with closing(outcomes):
-            for outcome in outcomes:
-                folder: AnswersFolder = outcome.request.tag.folder
-                if isinstance(outcome, Failure):
-                    folder.fail(outcome)
-                    report.failed += 1
-                else:
-                    row = folder.add(outcome)
-                    report.finished += 1
-                    report.cut_empty += answers.is_cut_empty(row)
+        with closing(groups):
+            for group in groups:
+                _enter(group, report)
                 advance(report)
     for folder in {id(opened): opened.folder for opened, _ in pending}.values():
         folder.end()
     return report
+
+
+def _enter(group: Iterable[Outcome], report: Report) -> None:
+    """Write what is known of some requests, and count it."""
+    by_folder: dict[int, list[Outcome]] = {}
+    for outcome in group:
+        by_folder.setdefault(id(outcome.request.tag), []).append(outcome)
+        if isinstance(outcome, Reply):
+            report.finished += 1
+            report.cut_empty += outcome.cut_empty
+        else:
+            report.failed += 1
+    for outcomes in by_folder.values():
+        opened: Opened = outcomes[0].request.tag
+        opened.folder.add(outcomes)
+
+
+def _in_groups(outcomes: Iterator[Outcome]) -> Generator[list[Outcome], None, None]:
+    while group := list(islice(outcomes, _AT_ONCE)):
+        yield group
 
 
 def _settings(config: AskConfig, template: Template, backend: Backend) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from api_cli.asking.body import chat_body
-from api_cli.asking.client import Outcome, Server, ask_all
+from api_cli.asking.client import Outcome, Server, ask_in_groups
 from api_cli.asking.exchange import Prompt, Request, Sampling
 from api_cli.asking.secrets import shown_url
 from api_cli.console import Console
@@ -33,8 +33,8 @@ class Backend(Protocol):
         """What shapes its answers."""
         ...
 
-    def answers(self, requests: Iterable[Request]) -> Generator[Outcome, None, None]:
-        """What becomes of each request, as that is known."""
+    def answers(self, requests: Iterable[Request]) -> Generator[list[Outcome], None, None]:
+        """What becomes of each request, as that is known, in groups."""
         ...
 
     def body(self, prompt: Prompt) -> dict[str, Any]:
@@ -93,8 +93,8 @@ class _ServerBackend:
             config.limit_errors,
         )
 
-    def answers(self, requests: Iterable[Request]) -> Generator[Outcome, None, None]:
-        yield from ask_all(requests, self._server, self._sampling, self._say)
+    def answers(self, requests: Iterable[Request]) -> Generator[list[Outcome], None, None]:
+        yield from ask_in_groups(requests, self._server, self._sampling, self._say)
 
     def body(self, prompt: Prompt) -> dict[str, Any]:
         # nobody there to be asked: the name that all take who take batches

@@ -7,16 +7,16 @@ a file, one model; the answers come in any order, failures perhaps in a file of 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from api_cli.asking.body import PATH, read_reply
 from api_cli.asking.client import Outcome
 from api_cli.asking.exchange import Failure, Prompt, Request
-from api_cli.asking.lines import to_line
 from api_cli.console import Console
 from api_cli.errors import UsageError, first_line
+from api_cli.runs.ledger import to_line
 from api_cli.runs.names import digest_text
 
 MAX_BYTES = 200_000_000
@@ -85,7 +85,7 @@ def export_batch(
 
 def import_batch(
     paths: Sequence[Path], requests: Iterable[Request], console: Console
-) -> Generator[Outcome, None, None]:
+) -> Iterator[Outcome]:
     """What the files say of each request; a request that they do not name has failed.
 
     Args:

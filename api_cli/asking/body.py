@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, TypeVar
 
 from api_cli.asking.exchange import Picture, Prompt, Reply, Request, Sampling
 
 PATH = "/chat/completions"
+
+T = TypeVar("T")
 
 
 def chat_body(prompt: Prompt, model: str, sampling: Sampling, token_field: str) -> dict[str, Any]:
@@ -45,12 +47,23 @@ def read_reply(request: Request, prompt: Prompt, body: Any, latency: float | Non
         if isinstance(content, list):
             content = "".join(part.get("text", "") for part in content)
         usage = body.get("usage") or {}
-        tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        finish = choice.get("finish_reason")
-        answer = str(content or "").strip()
-        return Reply(request, prompt, answer, finish, *tokens, body.get("model"), latency)
+        return Reply(
+            request,
+            prompt,
+            str(content or "").strip(),
+            _if(str, choice.get("finish_reason")),
+            _if(int, usage.get("prompt_tokens")),
+            _if(int, usage.get("completion_tokens")),
+            _if(str, body.get("model")),
+            latency,
+        )
     except (TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"not as OpenAI's: {type(error).__name__}: {error}") from error
+
+
+def _if(kind: type[T], value: object) -> T | None:
+    """What a server says beside the answer, where it is of that kind."""
+    return value if isinstance(value, kind) else None
 
 
 def _picture(picture: Picture, detail: str | None) -> dict[str, Any]:

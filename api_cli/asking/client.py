@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from api_cli.asking.body import chat_body, read_reply
 from api_cli.asking.exchange import Failure, Prompt, Reply, Request, Sampling
+from api_cli.asking.refusal import cause_of, message_of, why_hopeless
 from api_cli.asking.secrets import read_key, shown_url, without
 from api_cli.errors import ApipromptError, UsageError, first_line
 
@@ -64,8 +66,22 @@ def ask_all(
     server: Server,
     sampling: Sampling,
     say: Callable[[str], None] = lambda line: None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
+    """`ask_in_groups`, one by one."""
+    with closing(ask_in_groups(requests, server, sampling, say)) as groups:
+        for group in groups:
+            yield from group
+
+
+def ask_in_groups(
+    requests: Iterable[Request],
+    server: Server,
+    sampling: Sampling,
+    say: Callable[[str], None] = lambda line: None,
+) -> Generator[list[Outcome], None, None]:
     """Ask every request, and yield what becomes of each, in the order in which that is known.
+
+    What is known at the same time comes together, so that it can be written together.
 
     Requests are taken from the iterator as there is room for them, and prompts made when they are
     sent, so that memory does not grow with their number. A generator that is closed, or
@@ -84,13 +100,17 @@ def ask_all(
     """
     with asyncio.Runner() as runner:
         talk = _Talk(iter(requests), server, sampling, say)
+        # not the runner's own `run`, which sets signals anew each time, at a cost
+        step = runner.get_loop().run_until_complete
         try:
-            runner.run(talk.begin())
-            while outcomes := runner.run(talk.next()):
-                for outcome in outcomes:
-                    if isinstance(outcome, BaseException):
-                        raise outcome
-                    yield outcome
+            step(talk.begin())
+            while outcomes := step(talk.next()):
+                known = [o for o in outcomes if not isinstance(o, BaseException)]
+                if known:
+                    yield known
+                for error in outcomes[len(known) :]:  # at most one, the last
+                    assert isinstance(error, BaseException)
+                    raise error
         finally:
             runner.run(talk.end())
 
@@ -134,8 +154,9 @@ class _Talk:
             outcome = await self._outcomes.get()
             if outcome is None:
                 self._done = True
-            else:
-                some.append(outcome)
+                continue
+            some.append(outcome)
+            await asyncio.sleep(0)  # others that are known as well
         return some
 
     async def end(self) -> None:
@@ -147,9 +168,9 @@ class _Talk:
 
     async def _watch(self, workers: list[asyncio.Task[None]]) -> None:
         """Say when all is done, or what ended it, after what is known by then."""
-        try:
-            await asyncio.gather(*workers)
-        except Exception as error:
+        done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        errors = [error for task in done if (error := task.exception()) is not None]
+        for error in errors[:1]:
             await self._outcomes.put(error)
         await self._outcomes.put(None)
 
@@ -172,15 +193,22 @@ class _Talk:
             reply = read_reply(request, prompt, body, round(time.perf_counter() - start, 3))
         except openai.APIStatusError as error:
             self._raise_where_hopeless(error)
-            return self._failure(request, _message(error), error.status_code)
+            return self._failure(request, message_of(error), error.status_code)
         except openai.APITimeoutError:
             return self._failure(request, f"no reply within {self._server.timeout:g} s")
         except openai.APIConnectionError as error:
-            return self._failure(request, f"no connection: {_cause(error)}")
+            return self._failure(request, f"no connection: {cause_of(error)}")
         except (openai.OpenAIError, ValueError) as error:  # no JSON, or none of a chat
             return self._failure(request, f"the reply cannot be read: {first_line(error)}")
         self._answered, self._failed_in_row = True, 0
-        return reply._replace(answer=without(self._key, reply.answer, in_answer=True))
+        return reply._replace(
+            answer=self._clean(reply.answer) or "",
+            finish_reason=self._clean(reply.finish_reason),
+            model=self._clean(reply.model),
+        )
+
+    def _clean(self, text: str | None) -> str | None:
+        return text and without(self._key, text, in_answer=True)
 
     async def _send(self, prompt: Prompt) -> Any:
         """The server's reply, as JSON. Asks again where it calls the answer's length otherwise."""
@@ -192,7 +220,7 @@ class _Talk:
             return await self._post(body)
         except openai.BadRequestError as error:
             other = _FIELDS[1 - _FIELDS.index(field)]
-            if self._server.token_field != "auto" or other not in _message(error):
+            if self._server.token_field != "auto" or other not in message_of(error):
                 raise
             if self._token_field == field:
                 self._token_field = other
@@ -201,10 +229,10 @@ class _Talk:
             return await self._post(body)
 
     async def _post(self, body: dict[str, Any]) -> Any:
-        known = {name: body[name] for name in ("model", "messages")}
-        rest = {name: value for name, value in body.items() if name not in known}
         create = self._client.chat.completions.with_raw_response.create
-        response = await create(**known, extra_body=rest)
+        # messages go with the rest, which the client sends as it is: to look through them for
+        # what it could transform costs it a third of its time
+        response = await create(model=self._server.model, messages=[], extra_body=body)
         return response.http_response.json()
 
     def _failure(self, request: Request, error: str, status: int | None = None) -> Failure:
@@ -222,31 +250,22 @@ class _Talk:
 
     def _raise_where_hopeless(self, error: openai.APIStatusError) -> None:
         """Raise where the next request would fare no better: the key, the address, the model."""
-        message, status = _message(error), error.status_code
-        if status in (401, 403):
-            raise self._refused(status, message)
-        unknown_model = self._served and self._server.model not in self._served
-        if status == 404 or (status == 400 and unknown_model and not self._answered):
-            models = f"; it serves: {', '.join(self._served)}" if self._served else ""
-            raise self._error(
-                f"{self._url} does not answer for --model {self._server.model} ({status}: "
-                f"{message}){models}. Check --model, and that --base-url ends as the server wants "
-                "it, usually in /v1"
-            )
-        if status == 400 and "temperature" in message and not self._answered:
-            raise self._error(
-                f"{self._url} will not have this temperature ({status}: {message}); "
-                "--temperature none leaves it to the server"
-            )
-
-    def _refused(self, status: int, message: str) -> ServerError:
         variable = self._server.api_key_env
-        way_out = (
+        key = (
             f"put the right one into ${variable}, or name another variable with --api-key-env"
             if self._key
             else f"${variable} is not set: set it, or name another variable with --api-key-env"
         )
-        return self._error(f"{self._url} refuses the key ({status}: {message}); {way_out}")
+        why = why_hopeless(
+            error,
+            self._server.base_url,
+            self._server.model,
+            key=key,
+            served=self._served,
+            answered=self._answered,
+        )
+        if why is not None:
+            raise self._error(why) from None
 
     async def _list_models(self) -> None:
         """Note what the server serves, where it tells."""
@@ -261,12 +280,12 @@ class _Talk:
             models = response.http_response.json()["data"]
             self._served = tuple(str(model["id"]) for model in models)
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise self._refused(error.status_code, _message(error)) from None
+            self._raise_where_hopeless(error)
         except openai.APITimeoutError:
             pass  # it may be busy
         except openai.APIConnectionError as error:
             raise self._error(
-                f"cannot reach {self._url}: {_cause(error)}. Is the server running, and is this "
+                f"cannot reach {self._url}: {cause_of(error)}. Is the server running, and is this "
                 "its --base-url?"
             ) from None
         except (openai.OpenAIError, ValueError, TypeError, LookupError):
@@ -311,16 +330,3 @@ def _open_client(server: Server, key: str | None) -> openai.AsyncOpenAI:
         max_retries=server.retries,
         http_client=openai.DefaultAsyncHttpxClient(event_hooks=hooks),
     )
-
-
-def _message(error: openai.APIStatusError) -> str:
-    """What the server says, on one line."""
-    body = error.body
-    said = body.get("message") or body.get("detail") if isinstance(body, dict) else body
-    return " ".join(str(said or error.message).split())[:500]
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error) or type(error).__name__

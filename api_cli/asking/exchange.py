@@ -98,6 +98,11 @@ class Reply(NamedTuple):
     model: str | None
     latency: float | None
 
+    @property
+    def cut_empty(self) -> bool:
+        """Whether it is empty because its length was spent before it began."""
+        return not self.answer and self.finish_reason == "length"
+
 
 class Failure(NamedTuple):
     """A request that got no answer; a later run asks it again.

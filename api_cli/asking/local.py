@@ -70,7 +70,7 @@ class LocalModel:
         """Nothing: batch files are for servers."""
         raise UsageError("--export-batch is a server's: not with --backend hf")
 
-    def answers(self, requests: Iterable[Request]) -> Generator[Outcome, None, None]:
+    def answers(self, requests: Iterable[Request]) -> Generator[list[Outcome], None, None]:
         """What becomes of each request, a batch after the other; pictures are read ahead."""
         waiting = iter(requests)
         with ThreadPoolExecutor(default_num_workers("auto")) as pool:
@@ -79,10 +79,11 @@ class LocalModel:
                 batch = reading
                 reading = [pool.submit(_read, r) for r in islice(waiting, self._batch_size)]
                 read = [future.result() for future in batch]
-                yield from (item for item in read if isinstance(item, Failure))
+                if failed := [item for item in read if isinstance(item, Failure)]:
+                    yield list(failed)
                 asked = [item for item in read if not isinstance(item, Failure)]
                 for start in range(0, len(asked), self._batch_size):
-                    yield from self._answer(asked[start : start + self._batch_size])
+                    yield list(self._answer(asked[start : start + self._batch_size]))
 
     def _answer(self, batch: Sequence[tuple[Request, Prompt]]) -> Iterator[Outcome]:
         """Answers of a batch; where it fails, of halves, down to the question to blame."""

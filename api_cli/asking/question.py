@@ -7,14 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from api_cli.asking.lines import read_lines
-from api_cli.runs.ledger import Row
+from api_cli.runs.columns import column_name, plain_row
+from api_cli.runs.ledger import Row, read_lines
 from api_cli.runs.names import safe_name
 from api_cli.runs.run_folder import ERRORS, MANIFEST
 from datasets_manager import Sample
 
 PICTURES = ("file_name", "crop_file_name")  # columns of a run's manifest, in the order of sending
-_CORE = ("key", "index", "question")
 
 
 class Source(NamedTuple):
@@ -46,10 +45,10 @@ class Question(NamedTuple):
 
 def of_run(folder: Path) -> Iterator[tuple[Question, Row]]:
     """A run folder's questions with their rows; of samples that the run failed on, the faults."""
-    failed = {row["key"]: str(row.get("error")) for _, row in read_lines(folder / ERRORS)}
+    failed = {row["key"]: str(row.get("error")) for row in _rows(folder / ERRORS)}
 
     def items() -> Iterator[tuple[Row, tuple[Source, ...]]]:
-        for _, row in read_lines(folder / MANIFEST):
+        for row in _rows(folder / MANIFEST):
             failed.pop(row["key"], None)
             names = [row[column] for column in PICTURES if row.get(column)]
             yield row, tuple(Source(name, partial(_read, folder, name)) for name in names)
@@ -120,13 +119,18 @@ def _question(key: str, row: Row, pictures: tuple[Source, ...]) -> Question:
 
 
 def _row(sample: Sample) -> Mapping[str, Any]:
-    extra = {f"dataset_{k}" if k in _CORE else k: v for k, v in sample.extra.items()}
-    return {"key": sample.key, "index": sample.index, "question": sample.question, **extra}
+    extra = {column_name(name): value for name, value in sample.extra.items()}
+    own = {"key": sample.key, "index": sample.index, "question": sample.question}
+    return plain_row(own | extra)
 
 
 def _original(sample: Sample) -> Source:
     name = sample.image.name if isinstance(sample.image, Path) else safe_name(sample.key)
     return Source(name, sample.read_image)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    return (row for _, row in read_lines(path) if row is not None)
 
 
 def _read(folder: Path, name: str) -> bytes:

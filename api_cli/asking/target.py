@@ -21,7 +21,7 @@ from api_cli.options.data import DataConfig
 from api_cli.options.option import parse_all, plain
 from api_cli.runs.ledger import Row
 from api_cli.runs.names import safe_name
-from api_cli.runs.run_folder import RECORD
+from api_cli.runs.record import RECORD
 from datasets_manager import Dataset, get_dataset
 
 Questions = Callable[[], Iterator[tuple[Question, Row]]]

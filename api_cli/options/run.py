@@ -76,6 +76,14 @@ class RunConfig(DataConfig):
     overwrite: bool = option(
         OUTPUT, False, parsers.switch, "", "Delete what the run folders hold and start afresh."
     )
+    verify: bool = option(
+        OUTPUT,
+        False,
+        parsers.switch,
+        "",
+        "Read finished samples' pictures again, also where size and time say that they are the "
+        "same.",
+    )
     map_store: bool = option(
         OUTPUT,
         True,

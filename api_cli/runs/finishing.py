@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
 
+from api_cli.errors import ApipromptError
 from api_cli.relevance import Relevance
 from api_cli.runs.jobs import Job, Loaded, Report, Written
+from api_cli.runs.rows import manifest_row
 from api_cli.runs.sink import Sink
-
-_MANIFEST_FIELDS = {
-    *("file_name", "image", "key", "index", "question", "query", "image_sha256", "flat"),
-    *("auxiliary_answer", "auxiliary_tokens", "highlighted"),
-}
 
 
 class Finishing:
@@ -36,18 +32,20 @@ class Finishing:
         """Enter a sample into the manifests, once its pictures are written.
 
         Raises:
-            OSError: where they could not be written.
+            OSError, RunFolderError: where they could not be written.
         """
         start = time.perf_counter()
         error = future.exception()
         self.report.seconds_writing += time.perf_counter() - start
         if error is not None:
-            if isinstance(error, OSError):  # a full disk is the run's matter, not the sample's
+            # a full disk or a folder that is gone is the run's matter, not the sample's
+            if isinstance(error, OSError | ApipromptError):
                 raise error
             self.fail(loaded.job, "render", error)
             return
         for sink, file_names, flat in future.result():
-            self._note(sink).add(_row(loaded, found.facts, file_names, flat))
+            row = manifest_row(loaded, found.facts, file_names, flat)
+            self._note(sink).add(row, loaded.stamp)
             self.report.flat += flat
         self.report.finished += 1
         self._progress(self.report)
@@ -73,25 +71,3 @@ class Finishing:
 
     def _note(self, sink: Sink) -> Sink:
         return self._sinks.setdefault(id(sink), sink)
-
-
-def _row(
-    loaded: Loaded, facts: Mapping[str, Any], file_names: Mapping[str, str], flat: bool
-) -> dict[str, Any]:
-    """The manifest's row; what the dataset knows keeps its name where that is free."""
-    sample = loaded.job.sample
-    extra = {
-        f"dataset_{name}" if name in _MANIFEST_FIELDS else name: value
-        for name, value in sample.extra.items()
-    }
-    return {
-        **file_names,
-        "key": sample.key,
-        "index": sample.index,
-        "question": sample.question,
-        **({} if sample.hint is None else {"query": sample.query}),
-        **facts,
-        **extra,
-        "image_sha256": loaded.sha256,
-        "flat": flat,
-    }

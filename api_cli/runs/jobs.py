@@ -39,6 +39,7 @@ class Loaded(NamedTuple):
         box: the picture's outline on the patch grid, in cells.
         prepared: the picture as the model sees it, where maps must be computed.
         kept: else what was kept of an earlier run.
+        stamp: of the picture (`Sample.stamp`), taken before it was read.
     """
 
     job: Job
@@ -47,6 +48,7 @@ class Loaded(NamedTuple):
     box: Box
     prepared: Prepared | None
     kept: Relevance | None
+    stamp: str | None = None
 
 
 class Written(NamedTuple):

@@ -5,34 +5,125 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_ESCAPED = re.compile(r".*~[0-9a-f]{16}")
+_ESCAPED = re.compile(r".*~[0-9a-f]{16}", re.IGNORECASE)
 _MAX_BYTES = 150  # of a name; file systems take 255, and other tools add to names
 
+# what `datasets` takes for the name of a split, between these or at an end (its data_files.py)
+_SPLITS = "train|training|validation|valid|dev|val|test|testing|eval|evaluation"
+_ENDS = "-._ 0-9"
+# endings that are no picture's: where as many files have one, `datasets` takes a folder for
+# something else (its packaged_modules; tests compare)
+_NO_PICTURES = (
+    "csv tsv json jsonl ndjson parquet geoparquet gpq arrow txt conll conllu tar xml hdf5 h5 eval "
+    "toml md lance tsfile vortex fa fasta fna ffn faa frn afa gb gbk genbank fq fastq pdb ent cif "
+    "mmcif zip pdf nii ply stl obj glb gltf fbx off 3mf dae usd usda usdc usdz "
+    "aiff aif au avr wma ogm nut mxf f4v asf caf flac htk svx mat4 mat5 mpc2k ogg paf pvf raw rf64 "
+    "sd2 sds ircam voc w64 wav nist wavex wve xi mp3 opus mkv mp4 avi mpeg mov 3gp 3g2 "
+    "webm m4v wmv flv mpg"
+).replace(" ", "|")
+_TAKEN = (
+    rf"(?:(?:^|(?<=[{_ENDS}]))(?:{_SPLITS})(?=[{_ENDS}]{{end}})"
+    rf"|(?<=\.)(?i:{_NO_PICTURES})(?=\.{{end}}))"
+)
+_TAKEN_WITHIN = re.compile(_TAKEN.format(end=""))
+_TAKEN_ANYWHERE = re.compile(_TAKEN.format(end="|$"))
+_SIMPLE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}(?<!\.)")
+_KIND = re.compile(r"(.+)\.[a-z_]+")  # a file beside a sample's: `cat.cls_map`
 
-def safe_name(name: str) -> str:
+
+def portable_name(name: str) -> str:
     """A name that is one file's on every system and leads nowhere else.
 
     Harmless names stay as they are. In others (separators, control and reserved characters,
     device names, leading dots, surrounding spaces, too long, not in Unicode's normal form) what
     harms is replaced and 64 bits of the name's SHA-256 follow, so that two names stay two.
     """
-    harmless = "".join(_harmless(c) for c in unicodedata.normalize("NFC", name)).strip(" .")
-    if (
-        harmless == name
-        and name
+    return name if _is_portable(name) else _with_digest(name, _harmless(name))
+
+
+def safe_name(name: str) -> str:
+    """A `portable_name` that may also stand inside a run folder, as a file's or a folder's.
+
+    `datasets` reads words such as `test` and `val2014` as splits, and endings such as `.csv` as
+    what a folder holds; they are ended by a `~`.
+    """
+    if _is_portable(name) and not _TAKEN_ANYWHERE.search(name):
+        return name
+    return digested_name(name)
+
+
+def digested_name(name: str) -> str:
+    """A `safe_name` with digest, also where the name is harmless."""
+    return _with_digest(name, _TAKEN_WITHIN.sub(r"\g<0>~", _harmless(name)))
+
+
+class SampleNames:
+    """The names, without endings, of samples' files: `safe_name`, with digest where it is crowded.
+
+    Crowded are names that differ in case or in Unicode's normal form alone, so that some file
+    systems take them for one, and names such as `cat` and `cat.cls_map`, where a file beside the
+    one would have the name of the other. That depends on the dataset, not on order or processes.
+
+    Args:
+        keys: of all samples of the dataset.
+
+    Attributes:
+        keys: the same.
+    """
+
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        self.keys = frozenset(keys)
+        alike: defaultdict[str, list[str]] = defaultdict(list)
+        for key in self.keys:
+            alike[_fold(safe_name(key))].append(key)
+        crowded: set[str] = set()
+        for name, there in alike.items():
+            if len(there) > 1:
+                crowded.update(there)
+            beside = _KIND.fullmatch(name) if "." in name else None
+            if beside and beside[1] in alike:
+                crowded.update(there, alike[beside[1]])
+        self._crowded = crowded
+
+    def __call__(self, key: str) -> str:
+        """A sample's."""
+        return digested_name(key) if key in self._crowded else safe_name(key)
+
+
+def _is_portable(name: str) -> bool:
+    if _SIMPLE.fullmatch(name):
+        return not _RESERVED.fullmatch(name)
+    return (
+        name != ""
+        and _harmless(name) == name
         and len(name.encode()) <= _MAX_BYTES
         and not _RESERVED.fullmatch(name)
         and not _ESCAPED.fullmatch(name)
-    ):
-        return name
+    )
+
+
+def _harmless(name: str) -> str:
+    replaced = (
+        "_" if c in '/\\:*?"<>|' or unicodedata.category(c)[0] == "C" else c
+        for c in unicodedata.normalize("NFC", name)
+    )
+    return "".join(replaced).strip(" .")
+
+
+def _with_digest(name: str, harmless: str) -> str:
     head = harmless.encode()[: _MAX_BYTES - 17].decode(errors="ignore")
     return f"{head}~{digest_text(name)}"
 
 
-def _harmless(c: str) -> str:
-    return "_" if c in '/\\:*?"<>|' or unicodedata.category(c)[0] == "C" else c
+def _fold(name: str) -> str:
+    """What is the same for names that some file system takes for one."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def digest_text(text: str) -> str:

@@ -18,12 +18,16 @@ from api_cli.errors import RunFolderError
 from api_cli.masking import MaskSettings
 from api_cli.options.launch import default_num_workers
 from api_cli.options.run import RunConfig
+from api_cli.runs.columns import text
 from api_cli.runs.jobs import Job, Variant
-from api_cli.runs.names import digest_question
+from api_cli.runs.names import SampleNames, digest_question
+from api_cli.runs.presence import require_no_run
 from api_cli.runs.rendering import MAPS_SUFFIX
 from api_cli.runs.run_folder import RunFolder
 from api_cli.runs.sink import Finished
 from datasets_manager import Dataset, Sample
+
+_AT_ONCE = 256  # stamps that a thread finds out, so that handing over costs little
 
 
 class Opened(NamedTuple):
@@ -63,7 +67,10 @@ def list_settings(config: RunConfig, name: str, layers: Sequence[int]) -> list[S
 
 
 def open_folders(
-    config: RunConfig, settings: Sequence[Setting], determining: Mapping[str, Any]
+    config: RunConfig,
+    settings: Sequence[Setting],
+    determining: Mapping[str, Any],
+    dataset: Dataset,
 ) -> list[Opened]:
     """The run folders of the settings, each checked to hold nothing of other settings.
 
@@ -71,14 +78,19 @@ def open_folders(
         config: of the run.
         settings: layers, mask parameters and paths.
         determining: what else determines the pictures.
+        dataset: the whole, whose keys name the files.
     """
+    if config.overwrite:
+        for setting in settings:  # before the first of them is emptied
+            require_no_run(setting.path, "what it holds cannot be replaced")
+    names = SampleNames(sample.key for sample in dataset)
     pictures = {"format": config.format}
     if config.format != "png":
         pictures["quality"] = config.quality  # type: ignore[assignment]
     opened = []
     for layer, mask, path in settings:
         alone: dict[str, Any] = {name: (value,) for name, value in mask._asdict().items()}
-        this_one = replace(config, layer_index=(layer,), overwrite=False, **alone)
+        this_one = replace(config, layer_index=(layer,), overwrite=False, verify=False, **alone)
         folder = RunFolder(
             path,
             {**determining, "layer_index": layer, **mask._asdict(), **pictures},
@@ -88,6 +100,7 @@ def open_folders(
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
             },
             image_format=config.format,
+            names=names,
             overwrite=config.overwrite,
         )
         opened.append(Opened(Variant(layer, mask, folder), folder))
@@ -101,6 +114,7 @@ def pending(
     console: Console,
     *,
     save_maps: bool = False,
+    verify: bool = False,
 ) -> list[Job]:
     """Samples with the settings in which they are not finished.
 
@@ -110,18 +124,13 @@ def pending(
         opened: the settings.
         console: for messages.
         save_maps: whether a sample without maps beside its image is unfinished.
+        verify: whether to read finished samples' pictures also where their stamps are the same.
 
     Raises:
         RunFolderError: where a folder holds a sample of other content: not in the dataset, under
             another question, or made from another picture.
     """
-    questions = {s.key: digest_question(s.question, s.hint) for s in dataset}
-    for _, there in opened:
-        for key in there:
-            source = there.source(key)
-            if source is not None and source.question != questions.get(key):
-                what = "has another question" if key in questions else "is not in the dataset"
-                raise _other_content(there, f"its sample {key!r} {what}", dataset)
+    _check_questions(dataset, [there for _, there in opened])
 
     def is_missing(key: str, there: Finished) -> bool:
         return key not in there or (save_maps and not there.has_beside(key, MAPS_SUFFIX))
@@ -133,17 +142,65 @@ def pending(
             jobs.append(Job(sample, missing))
         if len(missing) < len(opened):
             finished.append(sample)
-
-    with ThreadPoolExecutor(default_num_workers("auto")) as pool:
-        for sample, digest in zip(finished, pool.map(_image_digest, finished), strict=True):
-            for _, there in opened:
-                source = there.source(sample.key)
-                if source is not None and digest is not None and source.image != digest:
-                    what = f"its sample {sample.key!r} was made from another picture"
-                    raise _other_content(there, what, dataset)
+    _check_pictures(dataset, finished, [there for _, there in opened], verify)
     if finished and jobs:
         console.say(f"{len(samples) - len(jobs)} of {len(samples)} samples are finished already")
     return jobs
+
+
+def _check_questions(dataset: Dataset, folders: Sequence[Finished]) -> None:
+    """Raise RunFolderError where a finished sample has another question, or is of another set."""
+    found = [0] * len(folders)
+    for sample in dataset:
+        question = None
+        for number, there in enumerate(folders):
+            source = there.source(sample.key)
+            if source is None:
+                continue
+            found[number] += 1
+            if question is None:
+                query = None if sample.hint is None else text(sample.hint)
+                question = digest_question(text(sample.question), query)
+            if source.question != question:
+                raise _other_content(
+                    there, f"its sample {sample.key!r} has another question", dataset
+                )
+    for there, number in zip(folders, found, strict=True):
+        if number < len(there):
+            known = {text(sample.key) for sample in dataset}
+            stray = next(key for key in there if key not in known)
+            raise _other_content(there, f"its sample {stray!r} is not in the dataset", dataset)
+
+
+def _check_pictures(
+    dataset: Dataset, finished: Sequence[Sample], folders: Sequence[Finished], verify: bool
+) -> None:
+    """Raise RunFolderError where a finished sample's picture is another one now.
+
+    Pictures are read only where their stamps do not tell.
+    """
+    groups = [finished[start : start + _AT_ONCE] for start in range(0, len(finished), _AT_ONCE)]
+    with ThreadPoolExecutor(default_num_workers("auto")) as pool:
+        stamps = [stamp for group in pool.map(_stamps, groups) for stamp in group]
+        unsure = [
+            (sample, stamp)
+            for sample, stamp in zip(finished, stamps, strict=True)
+            if verify or not all(t.knows(sample.key, stamp) for t in folders if sample.key in t)
+        ]
+        digests = pool.map(_image_digest, [sample for sample, _ in unsure])
+        for (sample, stamp), digest in zip(unsure, digests, strict=True):
+            if digest is None:
+                continue
+            for there in folders:
+                source = there.source(sample.key)
+                if source is not None and source.image != digest:
+                    what = f"its sample {sample.key!r} was made from another picture"
+                    raise _other_content(there, what, dataset)
+                there.confirm(sample.key, stamp)
+
+
+def _stamps(samples: Sequence[Sample]) -> list[str | None]:
+    return [sample.stamp for sample in samples]
 
 
 def _image_digest(sample: Sample) -> str | None:

@@ -67,6 +67,7 @@ class Reading:
         sample = job.sample
         if not sample.query.strip():
             raise ValueError("the question is empty")
+        stamp = sample.stamp
         content = sample.read_image()
         digest = hashlib.sha256(content).hexdigest()
         image = decode(content)
@@ -74,5 +75,6 @@ class Reading:
         if self._store is not None:
             kept = self._store.get(digest, sample.query, layers_of(job.variants))
             if kept is not None:
-                return Loaded(job, image, digest, box, None, kept)
-        return Loaded(job, image, digest, box, self._model.get().prepare(image), None)
+                return Loaded(job, image, digest, box, None, kept, stamp)
+        prepared = self._model.get().prepare(image)
+        return Loaded(job, image, digest, box, prepared, None, stamp)

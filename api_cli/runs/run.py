@@ -20,7 +20,7 @@ from api_cli.runs.belt import Belt
 from api_cli.runs.jobs import Report
 from api_cli.runs.map_store import FOLDER, MapStore
 from api_cli.runs.model_card import ModelCard
-from api_cli.runs.names import digest_text, safe_name
+from api_cli.runs.names import digest_text, portable_name
 from api_cli.runs.plan import list_settings, open_folders, pending
 from api_cli.runs.run_folder import finished_keys
 from datasets_manager import get_dataset
@@ -67,7 +67,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
     auxiliary = auxiliary_of(config, console, launch)
     method = auxiliary.method
     card = _find_card(config, auxiliary, console)
-    name = f"{method.folder_prefix}_{safe_name(dataset.name)}_{card.short_name}"
+    name = f"{method.folder_prefix}_{portable_name(dataset.name)}_{card.short_name}"
     settings = list_settings(config, name, resolve_layers(config.layer_index, card))
     if config.dry_run:
         for setting in settings:
@@ -85,10 +85,14 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
         "precision": precision,
     }
     determining = {"dataset": dataset.name, **identity, **auxiliary.asked}
-    opened = open_folders(config, settings, determining)
-    jobs = pending(dataset, samples, opened, console, save_maps=config.save_maps)
+    opened = open_folders(config, settings, determining, dataset)
+    jobs = pending(
+        dataset, samples, opened, console, save_maps=config.save_maps, verify=config.verify
+    )
     folders = [setting.path for setting in settings]
     if not jobs:
+        for variant, _ in opened:
+            variant.sink.close()
         console.say(f"nothing left to do: all {len(samples)} samples are finished")
         return Outcome(folders, None)
 
@@ -96,7 +100,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
     if config.map_store:
         asked = json.dumps(auxiliary.asked, sort_keys=True) if auxiliary.asked else ""
         words = [*identity.values(), *([digest_text(asked)] if asked else [])]
-        folder = config.output_folder / FOLDER / safe_name("_".join(words))
+        folder = config.output_folder / FOLDER / portable_name("_".join(words))
         store = MapStore(folder, {**identity, **auxiliary.asked})
         for shard in store.damaged:
             console.warn(f"{shard} is damaged or another model's: set aside, and made again")

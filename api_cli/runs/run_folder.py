@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import yaml
 from filelock import FileLock
 
 from api_cli.errors import RunFolderError
+from api_cli.masking import CLIP, LLAVA
+from api_cli.runs.card import write_card
+from api_cli.runs.columns import Columns, plain_row, text
+from api_cli.runs.failures import Failures
 from api_cli.runs.files import remove_leftovers, write_whole
-from api_cli.runs.ledger import Ledger, Row
-from api_cli.runs.names import digest_question, safe_name
+from api_cli.runs.group import Group
+from api_cli.runs.ledger import Ledger, Row, read_lines, to_line
+from api_cli.runs.names import SampleNames, digest_question
 from api_cli.runs.pictures import FORMATS
+from api_cli.runs.presence import Presence
+from api_cli.runs.record import RECORD, check_settings, recorded_format, write_record
 from api_cli.runs.sink import Source
+from api_cli.runs.sources import Sources
 
 MANIFEST = "metadata.jsonl"  # the name Hugging Face's ImageFolder looks for
 ERRORS = "errors.jsonl"
-RECORD = "run.yaml"
+_BESIDE = (".npy", *(f".{name}.jpg" for method in (CLIP, LLAVA) for name, _ in method.maps))
+_FIRST_READ = 8_000_000  # bytes of a manifest in which `datasets` must see all that columns hold
+
+
+class _Entry(NamedTuple):
+    """What is to be written: a finished sample's row, or a failed one's."""
+
+    row: Row
+    failed: bool
 
 
 class RunFolder:
     """The results of one setting.
+
+    Rows are written in groups, half a second after they were handed over at the latest and when
+    the folder is closed. A folder that cannot be written to is opened for reading: finding out
+    that nothing is left to do needs no more.
 
     Args:
         path: the folder; made if need be.
@@ -30,10 +51,12 @@ class RunFolder:
             refused.
         record: what else `run.yaml` should say, such as the resolved configuration.
         image_format: a key of `FORMATS`.
+        names: of the dataset's samples' files.
         overwrite: delete what an earlier run left there first.
 
     Raises:
-        RunFolderError: where the folder holds results of other settings.
+        RunFolderError: where the folder holds results of other settings, or is to be begun anew
+            while another run is at work in it.
     """
 
     def __init__(
@@ -43,22 +66,37 @@ class RunFolder:
         record: Mapping[str, Any],
         *,
         image_format: str,
+        names: SampleNames | None = None,
         overwrite: bool = False,
     ) -> None:
         self.path = path
+        self._settings = settings
         self._extension = image_format
+        self._names = SampleNames() if names is None else names
+        self._columns = Columns()
+        self._grown_at = 0  # byte of the manifest's last row that widened the columns
+        self._listing: set[str] | None = None
         path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / ".lock")
-        with lock:
-            if overwrite:
-                self._clear()
-            self._claim(dict(settings), record)
-            remove_leftovers(path)
-            present = {entry.name for entry in path.iterdir()}
-            self._manifest = Ledger(path / MANIFEST, lock, _source)
-            self._manifest.load(lambda row: row.get("file_name") in present)
-            self._errors = Ledger(path / ERRORS, lock, lambda row: None)
-            self._errors.load(lambda row: row["key"] not in self._manifest)
+        writable = os.access(path, os.W_OK)
+        self._lock: AbstractContextManager[Any] = (
+            FileLock(path / ".lock") if writable else nullcontext()
+        )
+        self._presence: Presence | None = None
+        self._manifest: Ledger[str] = Ledger(path / MANIFEST, self._lock, self._remember)
+        self._errors = Failures(path / ERRORS, self._lock, self._manifest.__contains__)
+        self._group = Group(self._write)
+        with self._lock:
+            if writable:
+                self._enter(record, overwrite)
+                remove_leftovers(path)
+            else:
+                check_settings(path, settings)
+            present = {entry.name for entry in os.scandir(path)}
+            self._manifest.load(lambda row: _pictures(row) <= present, mend=writable)
+            self._errors.load(mend=writable)
+            self._sources = Sources(path)
+            if writable:
+                self._mend()
 
     @property
     def title(self) -> str:
@@ -66,94 +104,191 @@ class RunFolder:
         return str(self.path)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._manifest
+        return text(key) in self._manifest
+
+    def __len__(self) -> int:
+        return len(self._manifest)
 
     def __iter__(self) -> Iterator[str]:
-        """Keys of finished samples."""
+        """Keys of finished samples, as the manifest has them."""
         return iter(self._manifest)
 
     def source(self, key: str) -> Source | None:
         """What a finished sample was made from; None for one that is not finished."""
-        return self._manifest.get(key)
+        known = self._manifest.get(text(key))
+        if known is None:
+            return None
+        question, image, _ = known.split(" ", 2)
+        return Source(question, image)
+
+    def knows(self, key: str, stamp: str | None) -> bool:
+        """Whether a finished sample's picture is as it was, by its stamp (`Sample.stamp`)."""
+        source = self.source(key)
+        return source is not None and self._sources.knows(text(key), stamp, source.image)
+
+    def confirm(self, key: str, stamp: str | None) -> None:
+        """Note the stamp of a finished sample's picture that was read and found the same."""
+        source = self.source(key)
+        if source is not None:
+            self._sources.note(text(key), stamp, source.image)
 
     def save_images(self, key: str, images: Mapping[str, bytes]) -> dict[str, str]:
         """Write a sample's pictures; see `Sink`."""
+        stem = self._stem(key)
         names = {}
         for column, image in images.items():
             kind = "" if column == "file_name" else f".{column.removesuffix('_file_name')}"
-            names[column] = f"{safe_name(key)}{kind}.{self._extension}"
-            write_whole(self.path / names[column], image)
+            names[column] = f"{stem}{kind}.{self._extension}"
+            self._save(names[column], image)
         return names
 
     def save_beside(self, key: str, suffix: str, content: bytes) -> None:
         """Write a file that belongs to a sample, such as its relevance map, beside its image."""
-        write_whole(self.path / f"{safe_name(key)}{suffix}", content)
+        self._save(f"{self._stem(key)}{suffix}", content)
 
     def has_beside(self, key: str, suffix: str) -> bool:
         """Whether a sample has such a file."""
-        return (self.path / f"{safe_name(key)}{suffix}").exists()
+        if self._listing is None:
+            self._listing = {entry.name for entry in os.scandir(self.path)}
+        return f"{self._stem(key)}{suffix}" in self._listing
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, stamp: str | None = None) -> None:
         """Enter a finished sample, whose image is written, into the manifest.
 
         Args:
             row: `file_name` first, `key`, `question` and `image_sha256` among the rest.
+            stamp: of the picture it was made from (`Sample.stamp`), taken before it was read.
         """
-        self._manifest.append(row)
-        self._errors.remove(row["key"])
+        plain = plain_row(row)
+        self._sources.note(plain["key"], stamp, str(row["image_sha256"]))
+        self._group.add(_Entry(plain, failed=False))
 
     def fail(self, row: Row) -> None:
         """Note that a sample failed: key, index, stage, error. A later run tries it again."""
-        self._errors.remove(row["key"])
-        self._errors.append(row)
+        self._group.add(_Entry(plain_row(row), failed=True))
 
     def close(self) -> None:
-        """Nothing is held back: what was handed over is on the disk already."""
+        """Write what is held back, and leave the folder as `datasets` opens it."""
+        self._group.flush()
+        if self._presence is None:
+            return
+        self._presence.require_same_folder()
+        with self._lock:
+            self._manifest.catch_up()
+            self._errors.tidy()
+            self._mend()
+            self._sources.save()
+            write_card(self.path, self._settings, self._columns.describe(), self._extension)
+        self._presence.close()
+        self._presence = None
 
-    def _claim(self, settings: dict[str, Any], record: Mapping[str, Any]) -> None:
-        """Write run.yaml, or compare with the one that is there."""
-        path = self.path / RECORD
-        if not path.exists():
+    def _stem(self, key: str) -> str:
+        """The name of a sample's files without ending: as its row has it, where it has one."""
+        known = self._manifest.get(text(key))
+        return (known and known.split(" ", 2)[2]) or self._names(key)
+
+    def _save(self, name: str, content: bytes) -> None:
+        self._at_work().require_same_folder()
+        write_whole(self.path / name, content)
+
+    def _at_work(self) -> Presence:
+        """This run's presence in the folder, taken up again after `close`."""
+        if self._presence is None:
+            self._presence = Presence(self.path)
+            self._presence.share()
+        return self._presence
+
+    def _write(self, entries: list[_Entry]) -> None:
+        """A group of rows, under one lock."""
+        self._at_work().require_same_folder()
+        with self._lock:
+            finished = [row for row, failed in entries if not failed]
+            self._manifest.extend(finished)
+            self._errors.update(
+                (row for row, failed in entries if failed), (row["key"] for row in finished)
+            )
+
+    def _remember(self, row: Row) -> str:
+        """What planning asks of a row: digests of question and picture, and an unusual name."""
+        if self._columns.add(row):
+            self._grown_at = self._manifest.position
+        key, name = row["key"], row["file_name"].rsplit(".", 1)[0]
+        question = digest_question(str(row.get("question")), row.get("query"))
+        return f"{question} {row.get('image_sha256')} {'' if name == self._names(key) else name}"
+
+    def _mend(self) -> None:
+        """Make the manifest one that `datasets` opens, where it is not; the lock is held.
+
+        Where a column holds several kinds of values, rows are written as `Columns.fit` says. Where
+        rows far down hold what none of the first ones does, they are put first.
+        """
+        if not self._columns.mixed and self._grown_at < _FIRST_READ:
+            return
+        seen = Columns()
+        first: list[bytes] = []
+        rest: list[bytes] = []
+        for row in self._manifest.rows():
+            fitted = self._columns.fit(row)
+            grew = seen.add(fitted) and self._grown_at >= _FIRST_READ
+            (first if grew else rest).append(to_line(fitted))
+        self._manifest.rewrite(first + rest)
+        self._columns, self._grown_at = seen, 0
+
+    def _enter(self, record: Mapping[str, Any], overwrite: bool) -> None:
+        """Be at work in the folder, once what is there goes with it or is deleted."""
+        presence = Presence(self.path)
+        if overwrite:
+            presence.require_alone("what it holds cannot be replaced")
+            self._clear()
+        if not (self.path / RECORD).exists():
+            presence.require_alone("it cannot be begun anew")
             if (self.path / MANIFEST).exists():
                 raise RunFolderError(
                     f"{self.path} has a manifest but no run.yaml, so what it holds is not known; "
                     "use --overwrite to start it afresh, or another --output-folder"
                 )
-            content = yaml.safe_dump({**record, "settings": settings}, sort_keys=False)
-            write_whole(path, content.encode())
-            return
-        try:
-            there = yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]
-        except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-            raise RunFolderError(
-                f"{path} is not a record of a run; use --overwrite to start the folder afresh, "
-                "or another --output-folder"
-            ) from error
-        differing = [
-            f"{name} is {settings.get(name)!r}, was {there.get(name)!r}"
-            for name in {**there, **settings}
-            if settings.get(name) != there.get(name)
-        ]
-        if differing:
-            raise RunFolderError(
-                f"{self.path} holds results of other settings: {'; '.join(differing)}. "
-                "Use another --output-folder, or --overwrite to replace them"
-            )
+            write_record(self.path, self._settings, record)
+            write_card(self.path, self._settings, {}, self._extension)
+        check_settings(self.path, self._settings)
+        presence.share()
+        self._presence = presence
 
     def _clear(self) -> None:
-        """Delete what runs write; anything else in the folder stays."""
-        for entry in self.path.iterdir():
-            ours = entry.name in (MANIFEST, ERRORS, RECORD) or entry.suffix == ".npy"
-            if entry.is_file() and (ours or entry.suffix.lstrip(".") in FORMATS):
-                entry.unlink()
+        """Delete what runs wrote: what the manifest accounts for, and names of samples' files.
+
+        Anything else stays, such as pictures of the user's own; what links lead to stays as well.
+        """
+        there = {
+            entry.name for entry in os.scandir(self.path) if entry.is_file(follow_symlinks=False)
+        }
+        stems = {self._names(key) for key in self._names.keys}
+        extension = recorded_format(self.path) or self._extension
+        pictures = {f"{stem}.{extension}" for stem in stems}
+        for _, row in read_lines(self.path / MANIFEST):
+            if row is not None and "image_sha256" in row:  # not of a user's own image folder
+                pictures |= _pictures(row)
+                stems |= {name.rsplit(".", 1)[0] for name in _pictures(row)}
+        beside = {stem + suffix for stem in stems for suffix in _BESIDE}
+        for name in there & (pictures | beside | {MANIFEST, ERRORS, RECORD}):
+            if name in (MANIFEST, ERRORS, RECORD) or name.rsplit(".", 1)[-1] in (*FORMATS, "npy"):
+                (self.path / name).unlink()
 
 
 def finished_keys(path: Path) -> set[str]:
     """Keys of a run folder's finished samples, without touching the folder or needing one."""
-    manifest: Ledger[None] = Ledger(path / MANIFEST, FileLock(path / ".lock"), lambda row: None)
-    return {row["key"] for row in manifest.rows() if (path / str(row.get("file_name"))).is_file()}
+    try:
+        present = {entry.name for entry in os.scandir(path)}
+    except OSError:
+        return set()
+    rows = (row for _, row in read_lines(path / MANIFEST) if row is not None)
+    return {row["key"] for row in rows if _pictures(row) <= present}
 
 
-def _source(row: Row) -> Source:
-    question = digest_question(str(row.get("question")), row.get("query"))
-    return Source(question, str(row.get("image_sha256")))
+def _pictures(row: Row) -> set[str]:
+    """The names of a row's pictures; one that no file has where it names none."""
+    name = row.get("file_name")
+    if not isinstance(name, str):
+        return {""}
+    beside = f"{name.rsplit('.', 1)[0]}."
+    others = (value for column, value in row.items() if column.endswith("_file_name"))
+    return {name, *(v for v in others if isinstance(v, str) and v.startswith(beside))}

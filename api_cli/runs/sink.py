@@ -40,8 +40,13 @@ class Sink(Protocol):
         """Keep a file that belongs to a sample, such as its relevance map."""
         ...
 
-    def add(self, row: Row) -> None:
-        """Enter a finished sample: `file_name` first, `key`, `question` and `image_sha256`."""
+    def add(self, row: Row, stamp: str | None = None) -> None:
+        """Enter a finished sample.
+
+        Args:
+            row: `file_name` first, `key`, `question` and `image_sha256` among the rest.
+            stamp: of the picture it was made from (`Sample.stamp`), taken before it was read.
+        """
         ...
 
     def fail(self, row: Row) -> None:
@@ -69,6 +74,18 @@ class Finished(Protocol):
 
     def source(self, key: str) -> Source | None:
         """What a finished sample was made from; None for one that is not finished."""
+        ...
+
+    def knows(self, key: str, stamp: str | None) -> bool:
+        """Whether a finished sample's picture is as it was, by its stamp (`Sample.stamp`)."""
+        ...
+
+    def confirm(self, key: str, stamp: str | None) -> None:
+        """Note the stamp of a finished sample's picture that was read and found the same."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of finished samples."""
         ...
 
     def has_beside(self, key: str, suffix: str) -> bool:

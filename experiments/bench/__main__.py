@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from experiments.bench import (
+    asking,
     end_to_end,
     large_set,
     llava,
@@ -49,6 +50,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     ),
     "memory": ("Peak memory over samples", lambda: memory.measure(200, 2000)),
     "large-set": ("Ten samples of 100,000", lambda: large_set.measure(100_000)),
+    "asking": (
+        "apiprompt ask against the bare openai client, 80 kB a question",
+        lambda: asking.measure(1_000, 10_000),
+    ),
     "processes": ("The same pictures from several processes", processes.measure),
 }
 

@@ -69,19 +69,6 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def peak_megabytes() -> float:
-    """Peak resident memory of this process since it began, or since `forget_peak` (Linux)."""
-    # not getrusage, which counts what the parent held when it started this process
-    status = Path("/proc/self/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1e3
-
-
-def forget_peak() -> None:
-    """Let the peak be what is resident now."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def write_photographs(folder: Path, number: int, megapixels: float = 1.0) -> list[Path]:
     """JPEG photographs of about that size, 4:3, each a different piece of a real one."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,13 +16,8 @@ from api_cli.options.prompt import PROMPT_TEMPLATE, fill
 from api_cli.relevance.llava import LlavaRelevance
 from api_cli.relevance.llava.checkpoint import DEMO_FOLDER, LlavaCheckpoint
 from api_cli.runs.pictures import decode
-from experiments.bench.common import (
-    Row,
-    compare,
-    forget_peak,
-    peak_megabytes,
-    write_photographs,
-)
+from experiments.bench.common import Row, compare, write_photographs
+from experiments.bench.peak import forget_peak, peak_megabytes
 
 MIDDLE = {
     "vision_config": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,

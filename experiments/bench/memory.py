@@ -12,7 +12,7 @@ from experiments.bench.common import Row, write_photographs
 
 PROGRAM = """
 from api_cli.cli import app
-from experiments.bench.common import peak_megabytes
+from experiments.bench.peak import peak_megabytes
 try:
     app()
 except SystemExit as exit:

@@ -22,7 +22,8 @@ from api_cli.relevance import Prepared
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
-from experiments.bench.common import Row, forget_peak, peak_megabytes, write_random_weights
+from experiments.bench.common import Row, write_random_weights
+from experiments.bench.peak import forget_peak, peak_megabytes
 
 
 def measure(architecture: str) -> list[Row]:

@@ -78,7 +78,15 @@ def write_run(
             continue
         shade = Image.new("RGB", (32, 24), (sample.index % 256, len(name), 60))
         images = folder.save_images(sample.key, {"file_name": encode(shade, image_format, 90)})
-        folder.add({**images, **fields, "question": sample.question, **sample.extra})
+        folder.add(
+            {
+                **images,
+                **fields,
+                "image_sha256": "0" * 64,
+                "question": sample.question,
+                **sample.extra,
+            }
+        )
     folder.close()
     return path
 

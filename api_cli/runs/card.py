@@ -1,0 +1,95 @@
+"""The dataset card of a run folder: README.md, by which `datasets` and the hub show it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from api_cli.runs.files import write_whole
+
+CARD = "README.md"
+_MADE = "<!-- made by apiprompt, and made anew by each run as long as this line stands -->"
+
+
+def write_card(
+    folder: Path, settings: Mapping[str, Any], columns: Mapping[str, Any], image_format: str
+) -> None:
+    """Write the card where there is none, or one that this function wrote and that differs.
+
+    Args:
+        folder: the run folder.
+        settings: that determine the pictures.
+        columns: of the manifest, as `Columns.describe` gives them.
+        image_format: the pictures' ending.
+    """
+    path = folder / CARD
+    content = _card(settings, columns, image_format).encode()
+    try:
+        there = path.read_bytes()
+    except FileNotFoundError:
+        there = None
+    if there is None or (_MADE.encode() in there and there != content):
+        write_whole(path, content)
+
+
+def _card(settings: Mapping[str, Any], columns: Mapping[str, Any], image_format: str) -> str:
+    head: dict[str, Any] = {
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": "train", "path": ["metadata.jsonl", f"*.{image_format}"]},
+                ],
+            }
+        ],
+        "tags": ["apiprompt", "visual-prompting"],
+    }
+    if columns:
+        head["dataset_info"] = {"features": _features(columns)}
+    front = yaml.safe_dump(head, sort_keys=False, width=10_000, default_flow_style=None)
+    made = "\n".join(f"- {name}: {_inline(value)}" for name, value in settings.items())
+    return f"""---
+{front}---
+{_MADE}
+
+# Masked images of {_inline(settings.get("dataset", "a dataset"))}
+
+Attention prompting on images: what does not matter for each image's question is faded. Made by
+`apiprompt` in these settings (`run.yaml` has all of them, and the versions):
+
+{made}
+
+    datasets.load_dataset("imagefolder", data_dir=".")   # as does load_dataset("."), or the hub
+
+`metadata.jsonl` has a row an image. Its columns are those of the dataset beside the program's own;
+a name that was taken got `dataset_` before it. Where a column held values of several kinds, it
+holds text, and what was no text is written as JSON.
+"""
+
+
+def _inline(value: object) -> str:
+    return str(value).encode("ascii", "backslashreplace").decode().replace("\n", " ")
+
+
+def _features(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name.removesuffix("_file_name"), "dtype": "image"}
+        if name.endswith("_file_name")
+        else {"name": "image", "dtype": "image"}
+        if name == "file_name"
+        else {"name": name, **_feature(kind)}
+        for name, kind in columns.items()
+    ]
+
+
+def _feature(kind: Any) -> dict[str, Any]:
+    """A type of `Columns.describe` as `datasets` writes it into a card."""
+    if isinstance(kind, dict):
+        return {"struct": [{"name": name, **_feature(inner)} for name, inner in kind.items()]}
+    if isinstance(kind, list):
+        inner = _feature(kind[0])
+        return {"list": inner.get("dtype") or inner.get("struct") or inner}
+    return {"dtype": kind}

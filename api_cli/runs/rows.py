@@ -1,0 +1,34 @@
+"""A finished sample's row of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from api_cli.runs.columns import column_name
+from api_cli.runs.jobs import Loaded
+
+
+def manifest_row(
+    loaded: Loaded, facts: Mapping[str, Any], file_names: Mapping[str, str], flat: bool
+) -> dict[str, Any]:
+    """What is known of a sample; what the dataset knows keeps its name where that is free.
+
+    Args:
+        loaded: the sample.
+        facts: what the model found out beside the map.
+        file_names: of its pictures, `file_name` first.
+        flat: whether its map had no relevance to tell.
+    """
+    sample = loaded.job.sample
+    return {
+        **file_names,
+        "key": sample.key,
+        "index": sample.index,
+        "question": sample.question,
+        **({} if sample.hint is None else {"query": sample.query}),
+        **facts,
+        **{column_name(name): value for name, value in sample.extra.items()},
+        "image_sha256": loaded.sha256,
+        "flat": flat,
+    }
