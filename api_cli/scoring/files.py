@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from api_cli.asking.lines import to_line
 from api_cli.runs.files import write_whole
+from api_cli.runs.ledger import Row, to_line
 
 
-def write_rows(path: Path, rows: Iterable[object]) -> None:
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write a JSON-lines file."""
     write_whole(path, b"".join(map(to_line, rows)))
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.asking.answers import AnswerSet
-from api_cli.asking.lines import read_lines
-from api_cli.runs.ledger import Row
+from api_cli.runs.ledger import Row, read_lines
 from api_cli.runs.run_folder import ERRORS, MANIFEST
 from api_cli.scoring.metrics import UnscorableError, Verdict
 
@@ -71,7 +70,8 @@ def missing_keys(answers: AnswerSet) -> list[str]:
     keys = {_question_of(row, answers.questions): None for row in answers.questions.values()}
     for name in (MANIFEST, ERRORS):
         for _, row in read_lines(run / name):
-            keys.setdefault(_question_of(row, answers.questions))
+            if row is not None:
+                keys.setdefault(_question_of(row, answers.questions))
     return [key for key in keys if key not in answers.answers]
 
 
