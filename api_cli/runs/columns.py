@@ -128,9 +128,8 @@ class Columns:
             if place is None:
                 place = fields[name] = _Place()
                 grew = True
-            if value is None or (place.kind is _TEXT and type(value) is str):
-                continue
-            grew |= place.take(value)
+            if value is not None and place.settled is not type(value):
+                grew |= place.take(value)
         return grew
 
     @property
@@ -167,6 +166,7 @@ _TOGETHER = {
     frozenset({_INT, _LONG}): _LONG,
     frozenset({_INT, _FLOAT}): _FLOAT,
 }
+_SETTLED: dict[str, type] = {_TEXT: str, _BOOL: bool, _FLOAT: float, _LONG: int}
 _ARROW = {
     None: "null", _BOOL: "bool", _INT: "int64", _LONG: "int64", _FLOAT: "float64",
     _TIME_TEXT: "timestamp[s]", _TEXT: "string", _MIXED: "string",
@@ -176,10 +176,11 @@ _ARROW = {
 class _Place:
     """A column, or the place of a list's items or of a mapping's field: what values it held."""
 
-    __slots__ = ("fields", "items", "kind", "widened")
+    __slots__ = ("fields", "items", "kind", "settled", "widened")
 
     def __init__(self) -> None:
         self.kind: str | None = None  # None while there were only nulls
+        self.settled: type | None = None  # values of this type bring nothing new, as most do
         self.widened = False  # integers among floats
         self.items: _Place | None = None
         self.fields: dict[str, _Place] = {}
@@ -196,11 +197,14 @@ class _Place:
         if kind is _LIST and len(value) > 1 and value[0] is None:
             self.kind = _MIXED  # Arrow's reader puts the first items of such lists elsewhere
         grew = self.kind is not before
+        self.settled = _SETTLED.get(self.kind)
         if self.kind is _LIST:
             if self.items is None:
                 self.items = _Place()
+            items = self.items
             for item in value:
-                grew |= self.items.take(item)
+                if item is not None and items.settled is not type(item):
+                    grew |= items.take(item)
         elif self.kind is _STRUCT:
             for name, item in value.items():
                 place = self.fields.get(name)

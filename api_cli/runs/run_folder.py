@@ -184,7 +184,7 @@ class RunFolder:
     def _stem(self, key: str) -> str:
         """The name of a sample's files without ending: as its row has it, where it has one."""
         known = self._manifest.get(text(key))
-        return (known and known.split(" ", 2)[2]) or self._names(key)
+        return self._names(key) if known is None else known.split(" ", 2)[2] or text(key)
 
     def _save(self, name: str, content: bytes) -> None:
         self._at_work().require_same_folder()
@@ -208,12 +208,12 @@ class RunFolder:
             )
 
     def _remember(self, row: Row) -> str:
-        """What planning asks of a row: digests of question and picture, and an unusual name."""
+        """What is asked of a row: digests of question and picture, and the name if not the key."""
         if self._columns.add(row):
             self._grown_at = self._manifest.position
         key, name = row["key"], row["file_name"].rsplit(".", 1)[0]
         question = digest_question(str(row.get("question")), row.get("query"))
-        return f"{question} {row.get('image_sha256')} {'' if name == self._names(key) else name}"
+        return f"{question} {row.get('image_sha256')} {'' if name == key else name}"
 
     def _mend(self) -> None:
         """Make the manifest one that `datasets` opens, where it is not; the lock is held.
