@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, Protocol
 
 import rich.console
@@ -36,8 +35,11 @@ class _Unfailing:
         return getattr(self._stream, name)
 
 
-def _nowhere() -> Any:
-    return Path(os.devnull).open("w")
+class _Nowhere(io.TextIOBase):
+    """A stream that nobody reads."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def keep_streams() -> None:
@@ -53,7 +55,7 @@ def keep_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, _nowhere())
+            setattr(sys, name, _Nowhere())
     sys.stderr = _Unfailing(sys.stderr)
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale cannot write
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -83,7 +85,7 @@ class Console:
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         # without stderr, rich would take stdout
-        stderr: Any = sys.stderr or _nowhere()
+        stderr: Any = sys.stderr or _Nowhere()
         self._rich = rich.console.Console(file=stderr, highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
