@@ -26,7 +26,8 @@ Levels = NDArray[np.uint8]
 _Weights = NDArray[np.float64]
 
 _ONE = 2**22  # Pillow's weights are whole multiples of its inverse
-_ROWS = 128  # of the outcome that are made at once, so that they stay in the processor's cache
+_TILE_ROWS = 24
+_WORK = 2**18  # multiplications of a tile: with more, BLAS wakes threads that wait for each other
 
 
 def resize(levels: Levels, size: tuple[int, int], name: str, box: Box) -> Levels:
@@ -50,18 +51,28 @@ def resize(levels: Levels, size: tuple[int, int], name: str, box: Box) -> Levels
         return levels[_nearest(height, top, bottom, size[1])[:, None], columns]
     across = _weights(width, left, right, size[0], name)  # (W, w)
     down = _weights(height, top, bottom, size[1], name)  # (H, h)
-    rows = _to_levels(levels @ across.T).astype(np.float64)  # (h, W)
-    resized = np.empty(size[::-1], np.uint8)
-    for start in range(0, size[1], _ROWS):
-        part = slice(start, start + _ROWS)
-        resized[part] = _to_levels(down[part] @ rows)
-    return resized
+    rows = _product(levels.astype(np.float64), across.T)  # (h, W)
+    return _product(down, rows.astype(np.float64))
 
 
-def _to_levels(sums: NDArray[np.float64]) -> Levels:
-    """Rounded to whole levels, halves upwards; filters that overshoot are cut off."""
-    sums += 0.5
-    return np.clip(sums, 0, 255, out=sums).astype(np.uint8)
+def _product(a: _Weights, b: _Weights) -> Levels:
+    """a @ b, rounded to whole levels, halves upwards; what overshoots is cut off.
+
+    By tiles, and in each without the inner rows to which all of its weights are 0.
+    """
+    height, width = len(a), b.shape[1]
+    levels = np.empty((height, width), np.uint8)
+    for y in range(0, height, _TILE_ROWS):
+        rows = slice(y, y + _TILE_ROWS)
+        [used] = a[rows].any(axis=0).nonzero()
+        inner = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
+        across = max(1, _WORK // (_TILE_ROWS * (inner.stop - inner.start)))
+        for x in range(0, width, across):
+            columns = slice(x, x + across)
+            sums = a[rows, inner] @ b[inner, columns]
+            sums += 0.5
+            levels[rows, columns] = np.clip(sums, 0, 255, out=sums)
+    return levels
 
 
 @lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from experiments.bench import (
+    cpu,
     end_to_end,
     large_set,
     llava,
@@ -38,6 +39,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "second-run": (
         "A run from kept maps against decoding, blending and encoding alone",
         lambda: second_run.measure(96, 7),
+    ),
+    "cpu": (
+        "CPU milliseconds of the belt's stages, photographs of a megapixel",
+        lambda: cpu.measure(6, 7),
     ),
     "published": (
         "The published way against ours, one image",
