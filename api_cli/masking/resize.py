@@ -28,7 +28,8 @@ Levels = NDArray[np.uint8]
 _Weights = NDArray[np.float64]
 
 _ONE = 2**22  # Pillow's weights are whole multiples of its inverse
-_ROWS = 128  # of the outcome that are made at once, so that they stay in the processor's cache
+_TILE_ROWS = 24
+_WORK = 2**18  # multiplications of a tile: with more, BLAS wakes threads that wait for each other
 
 
 def resize(levels: Array, size: tuple[int, int], name: str, box: Box) -> Levels:
@@ -44,22 +45,40 @@ def resize(levels: Array, size: tuple[int, int], name: str, box: Box) -> Levels:
         (H, W) uint8.
     """
     (height, width), (left, top, right, bottom) = levels.shape, box
-    if name == "NEAREST" and size[0] >= width and size[1] >= height:
+    if size[0] < width or size[1] < height:
+        # smaller than the map, where newer versions of Pillow may begin with the columns
+        whole = Image.fromarray(np.rint(levels).astype(np.uint8))
+        return np.asarray(whole.resize(size, FILTERS[name], box))
+    if name == "NEAREST":
         columns = _nearest(width, left, right, size[0])
-        return _to_levels(levels)[_nearest(height, top, bottom, size[1])[:, None], columns]
+        return np.rint(levels).astype(np.uint8)[
+            _nearest(height, top, bottom, size[1])[:, None], columns
+        ]
     across = _weights(width, left, right, size[0], name)  # (W, w)
     down = _weights(height, top, bottom, size[1], name)  # (H, h)
-    rows = np.clip(levels @ across.T, 0, 255)  # (h, W)
+    rows = np.empty((height, size[0]))
+    _product(levels.astype(np.float64), across.T, rows)
     resized = np.empty(size[::-1], np.uint8)
-    for start in range(0, size[1], _ROWS):
-        part = slice(start, start + _ROWS)
-        resized[part] = _to_levels(down[part] @ rows)
+    _product(down, rows, resized, raised=0.5)  # rounded to whole levels, halves upwards
     return resized
 
 
-def _to_levels(exact: NDArray[Any]) -> Levels:
-    """Rounded to whole levels, halves upwards; filters that overshoot are cut off."""
-    return np.clip(exact + 0.5, 0, 255).astype(np.uint8)
+def _product(a: _Weights, b: _Weights, out: NDArray[Any], raised: float = 0) -> None:
+    """a @ b + raised, what overshoots cut off at 0 and 255.
+
+    By tiles, and in each without the inner rows to which all of its weights are 0.
+    """
+    height, width = out.shape
+    for y in range(0, height, _TILE_ROWS):
+        rows = slice(y, y + _TILE_ROWS)
+        [used] = a[rows].any(axis=0).nonzero()
+        inner = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
+        across = max(1, _WORK // (_TILE_ROWS * (inner.stop - inner.start)))
+        for x in range(0, width, across):
+            columns = slice(x, x + across)
+            sums = a[rows, inner] @ b[inner, columns]
+            sums += raised
+            out[rows, columns] = np.clip(sums, 0, 255, out=sums)
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ import typer
 
 from experiments.bench import (
     asking,
+    cpu,
     end_to_end,
     large_set,
     llava,
@@ -41,6 +42,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "second-run": (
         "A run from kept maps against decoding, blending and encoding alone",
         lambda: second_run.measure(96, 7),
+    ),
+    "cpu": (
+        "CPU milliseconds of the belt's stages, photographs of a megapixel",
+        lambda: cpu.measure(6, 7),
     ),
     "published": (
         "The published way against ours, one image",
