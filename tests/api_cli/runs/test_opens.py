@@ -200,7 +200,7 @@ def test_lists_in_every_row_stay_lists_and_texts_stay_texts(tmp_path):
     answers = [["yes", "no"], ["2"]]
     rated = [{"answer": "yes", "answer_id": 1}, {"answer": "no", "answer_id": 2}]
     rows = {str(i): {"answers": answers[i], "rated": rated[: i + 1], "b": "3"} for i in range(2)}
-    rows["1"]["b"] = 3  # type: ignore[index]
+    rows["1"]["b"] = 3
     write(tmp_path, rows)
     manifest = read_json_lines(tmp_path / "metadata.jsonl")
     assert [row["answers"] for row in manifest] == answers
@@ -305,8 +305,8 @@ def test_rows_are_fit_for_good(rows):
     for row in plain:
         columns.add(row)
     fitted: Sequence[Row] = [columns.fit(row) for row in plain]
-    for row in fitted:
-        again.add(row)
+    for fit in fitted:
+        again.add(fit)
     assert not again.mixed
     assert json.dumps([again.fit(row) for row in fitted]) == json.dumps(fitted)
     assert again.describe() == columns.describe()
