@@ -61,10 +61,13 @@ def get_dataset(
     with _no_garbage_collection():
         listed = tuple(_listed(info, Path(root), options))
         samples: Sequence[Sample] = [item for item in listed if isinstance(item, Sample)]
+        others = [item for item in listed if not isinstance(item, Sample)]
+        for item in others:
+            if not isinstance(item, Note):
+                raise DatasetError(f"dataset {info.name}: expected samples, got {item!r:.80}")
         if options.query_column is not None:
             samples = _with_hints(samples, options.query_column)
-        notes = [item.text for item in listed if isinstance(item, Note)]
-        return Dataset(info.name, samples, notes)
+        return Dataset(info.name, samples, [note.text for note in others])
 
 
 def canonical_name(name: str) -> str:

@@ -79,10 +79,18 @@ class Sample:
         return without_image_mark(self.question if self.hint is None else self.hint)
 
     def read_image(self) -> bytes:
-        """The encoded picture. Raises OSError where it is missing or unreadable."""
+        """The encoded picture.
+
+        Raises:
+            OSError: where it is missing or unreadable.
+            Exception: whatever else a function that reads it raises.
+        """
         if isinstance(self.image, Path):
             return self.image.read_bytes()
-        return self.image if isinstance(self.image, bytes) else self.image()
+        content = self.image if isinstance(self.image, bytes) else self.image()
+        if not isinstance(content, bytes):  # a function of somebody else's
+            raise DatasetError(f"the picture is no bytes but a {type(content).__name__}")
+        return content
 
     def shares_picture(self, other: Sample) -> bool:
         """Whether it is known, without reading, that both are about the same picture."""
@@ -115,19 +123,20 @@ def without_image_mark(text: str) -> str:
 class Dataset(Sequence[Sample]):
     """Samples in a fixed order under unique keys.
 
-    A sample that asks nothing gets a fault; one whose key is an earlier one's gets a fault as
-    well, and the key `KEY (sample INDEX)`.
+    A sample that asks nothing, or what is no text, gets a fault; one whose key is an earlier one's
+    gets a fault as well, and the key `KEY (sample INDEX)`.
 
     Args:
         name: the dataset's canonical name; becomes part of run folders' names.
-        samples: in order, `samples[i].index == i`.
+        samples: in order, which their indices are made to follow.
         notes: what was left out while listing, a sentence each.
     """
 
     def __init__(self, name: str, samples: Iterable[Sample], notes: Sequence[str] = ()) -> None:
         self.name = name
         self.notes = notes
-        self._samples = _under_unique_keys([_asking(sample) for sample in samples])
+        asking = [_asking(sample, index) for index, sample in enumerate(samples)]
+        self._samples = _under_unique_keys(asking)
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -143,15 +152,25 @@ class Dataset(Sequence[Sample]):
         return iter(self._samples)
 
 
-def _asking(sample: Sample) -> Sample:
-    """The sample, at fault where it asks nothing."""
+def _asking(sample: Sample, index: int) -> Sample:
+    """The sample at its place, at fault where it asks nothing, or what is no text."""
+    if sample.index != index:
+        sample = replace(sample, index=index)
+    texts = {"key": sample.key, "question": sample.question, "hint": sample.hint or ""}
+    for name, text in texts.items():
+        if not isinstance(text, str):  # a loader of somebody else's
+            fault = f"sample {index}: {name} is no text but a {type(text).__name__}"
+            whole = {other: t for other, t in texts.items() if isinstance(t, str)}
+            return replace(sample, **{"key": "", "question": "", "hint": "", **whole}, fault=fault)
     if sample.fault is None and not sample.query.strip():
-        return replace(sample, fault=f"sample {sample.index}: the question is empty")
+        return replace(sample, fault=f"sample {index}: the question is empty")
     return sample
 
 
 def _under_unique_keys(samples: Sequence[Sample]) -> Sequence[Sample]:
     """The samples; a key is kept by its first sample without a fault, or else by its first."""
+    if all(sample.key for sample in samples) and len({s.key for s in samples}) == len(samples):
+        return samples
     keepers: dict[str, int] = {}
     for wanted in (True, False):
         for sample in samples:

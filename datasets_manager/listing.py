@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from datasets_manager.base import DatasetError
 
@@ -25,6 +25,7 @@ _THERE_ALREADY = "link to a folder that is there already|links to folders that a
 _UNREADABLE = "folder that cannot be read|folders that cannot be read"
 _OWN = "folder of this program's results|folders of this program's results"
 _UNKNOWN = "file of unknown kind|files of unknown kind"
+_NUMBERS = re.compile(r"(\d+)")
 _SHOWN = 5  # names or suffixes in a note, at most
 
 
@@ -44,13 +45,18 @@ def is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in picture_suffixes()  # noqa: PTH122, quicker
 
 
-def natural_order(path: PurePath) -> list[tuple[list[str | int], str]]:
+Words = list[str | int]
+
+
+def natural_order(name: str) -> list[tuple[Words, Words, str]]:
     """What to sort paths by, so that `img2` comes before `img10`; no two paths are alike in it."""
-    parts: list[tuple[list[str | int], str]] = []
-    for part in path.parts:
-        words = re.split(r"(\d+)", part)  # text and digits by turns
-        parts.append(([int(w) if i % 2 else w for i, w in enumerate(words)], part))
-    return parts
+    split = (os.path.splitext(part) for part in name.split("/"))  # noqa: PTH122, quicker
+    return [(_words(stem), _words(suffix), stem + suffix) for stem, suffix in split]
+
+
+def _words(text: str) -> Words:
+    """Text and numbers by turns."""
+    return [int(w) if i % 2 else w for i, w in enumerate(_NUMBERS.split(text))]
 
 
 def printable(text: str) -> str:
@@ -60,16 +66,16 @@ def printable(text: str) -> str:
 
 @dataclass
 class Found:
-    """What a folder holds.
+    """What a folder holds; names are paths relative to it, with `/`.
 
     Attributes:
-        pictures: paths, in natural order.
-        texts: paths of `.txt` files.
+        pictures: names, in natural order.
+        texts: names of `.txt` files.
         left_out: names of what is neither, by what it is.
     """
 
-    pictures: list[Path] = field(default_factory=list)
-    texts: set[Path] = field(default_factory=set)
+    pictures: list[str] = field(default_factory=list)
+    texts: set[str] = field(default_factory=set)
     left_out: dict[str, list[str]] = field(default_factory=dict)
 
     def notes(self) -> Iterator[str]:
@@ -84,9 +90,9 @@ class Found:
             one, several = kind.split("|")
             yield (one if len(names) == 1 else several), names
 
-    def leave_out(self, kind: str, name: str | Path) -> None:
+    def leave_out(self, kind: str, name: str) -> None:
         """Count something that is no sample; its kind in words for one, `|`, and for several."""
-        self.left_out.setdefault(kind, []).append(printable(str(name)))
+        self.left_out.setdefault(kind, []).append(printable(name))
 
 
 def find_pictures(root: Path) -> Found:
@@ -97,38 +103,39 @@ def find_pictures(root: Path) -> Found:
     """
     found = Found()
     entered: set[tuple[int, int]] = set()
-    folders, links = [root], deque[Path]()
+    folders, links = [""], deque[str]()  # names as in `Found`, but with `/` at their ends
     while folders or links:  # links last, so that a folder keeps its own path
         folder = folders.pop() if folders else links.popleft()
         try:
-            status = folder.stat()
+            status = (root / folder).stat()
             if (status.st_dev, status.st_ino) in entered:
-                found.leave_out(_THERE_ALREADY, folder.relative_to(root))
+                found.leave_out(_THERE_ALREADY, folder[:-1])
                 continue
             entered.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as entries:
+            with os.scandir(root / folder) as entries:
                 inside = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            if folder == root:
+            if not folder:
                 raise DatasetError(f"{root} cannot be read: {error}; pass --data-root") from error
-            found.leave_out(_UNREADABLE, folder.relative_to(root))
+            found.leave_out(_UNREADABLE, folder[:-1])
             continue
         for entry in inside:
-            path, kind = folder / entry.name, _kind(entry)
+            name, kind = folder + entry.name, _kind(entry)
+            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122, quicker
             if entry.name.startswith("."):
-                found.leave_out(f"hidden {kind}|hidden {kind}s", path.relative_to(root))
-            elif kind == "folder" and is_own(path):
-                found.leave_out(_OWN, path.relative_to(root))
+                found.leave_out(f"hidden {kind}|hidden {kind}s", name)
+            elif kind == "folder" and is_own(root / name):
+                found.leave_out(_OWN, name)
             elif kind == "folder":
-                (links if entry.is_symlink() else folders).append(path)
+                (links if entry.is_symlink() else folders).append(f"{name}/")
             elif kind == "device":
-                found.leave_out("pipe or device|pipes or devices", path.relative_to(root))
-            elif is_picture(entry.name):
-                found.pictures.append(path)
-            elif path.suffix.lower() == ".txt":
-                found.texts.add(path)
+                found.leave_out("pipe or device|pipes or devices", name)
+            elif suffix in picture_suffixes():
+                found.pictures.append(name)
+            elif suffix == ".txt":
+                found.texts.add(name)
             else:
-                found.leave_out(_UNKNOWN, path.suffix.lower() or path.name)
+                found.leave_out(_UNKNOWN, suffix or entry.name)
     found.pictures.sort(key=natural_order)
     return found
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from datasets_manager.base import DatasetError, read_file, without_image_mark
 
+_SEVERAL = (list, dict)
 _SHOWN = 30  # columns in a message, at most
 
 
@@ -31,11 +32,13 @@ class Row(Mapping[str, Any]):
         fault: what is known to be wrong with it.
     """
 
+    __slots__ = ("_fault", "_fields", "place")
+
     def __init__(self, fields: object, place: str, fault: str | None = None) -> None:
         self.place = place
         self._fault = fault
         self._fields: Mapping[str, Any] = {}
-        if isinstance(fields, Mapping):
+        if type(fields) is dict or isinstance(fields, Mapping):
             self._fields = fields
         else:
             self.blame(f"expected an object in braces, got {reprlib.repr(fields)}")
@@ -105,13 +108,14 @@ class Row(Mapping[str, Any]):
 
     def others(self, *names: str) -> dict[str, Any]:
         """All columns but these; of these, too, what is more than the one value taken from it."""
-        for name, value in self._fields.items():
-            if isinstance(value, Unreadable):
-                self.blame(f"{name} {value}")
+        if Unreadable in map(type, self._fields.values()):
+            for name, value in self._fields.items():
+                if isinstance(value, Unreadable):
+                    self.blame(f"{name} {value}")
         return {
             name: value
             for name, value in self._fields.items()
-            if name not in names or isinstance(value, list | dict)
+            if name not in names or isinstance(value, _SEVERAL)
         }
 
     def _blame_empty(self, name: str) -> None:
@@ -211,10 +215,11 @@ def read_json_lines(path: Path, obtain: str) -> Iterator[Row]:
         DatasetError: where the file is missing, or not one line is a JSON object.
     """
     rows = []
+    where = f"{path}, line "
     lines = read_file(path, obtain).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            rows.append(_json_row(line, f"{path}, line {number}"))
+            rows.append(_json_row(line, where + str(number)))
     yield from whole(rows)
 
 

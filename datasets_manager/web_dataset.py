@@ -47,13 +47,13 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample 
     """
     shards: list[Path] = []
     for part in _expand_braces(pattern):
-        found = sorted(map(Path, glob.glob(part)), key=natural_order)  # noqa: PTH207, absolute too
+        found = sorted(glob.glob(part), key=natural_order)  # noqa: PTH207, absolute too
         if not found:
             raise DatasetError(
                 f"webdataset:{pattern}: no file matches{'' if part == pattern else f' {part}'}; "
                 "expected a pattern like dir/*.tar or dir/{000..009}.tar"
             )
-        shards += found
+        shards += map(Path, found)
     left_out = Counter[str]()
     samples: list[Sample] = []
     origins = {shard: digest_origin(file_stamp(shard)) for shard in shards}
@@ -90,7 +90,7 @@ def _sample(
         row = _fields(group)
     column = options.question_column or "question"
     question = options.question
-    if question is None and column not in row and "txt" in files and row.fault is None:
+    if question is None and row.get(column) is None and "txt" in files and row.fault is None:
         question = _text(group, "txt", row).strip()
     if question is None and row.fault is None:
         if column not in row:

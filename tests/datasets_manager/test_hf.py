@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import datasets
+import pyarrow
 import pyarrow.parquet
 import pytest
 
 from datasets_manager import DatasetError, DatasetOptions, Sample, canonical_name, get_dataset
 from datasets_manager.groups import Groups
 from datasets_manager.tables import Columns, StreamedTable, one_sample_a_row
+from tests.conftest import faults_of
 from tests.hub_copies import write_repository
 
 ROWS = [
@@ -80,6 +84,92 @@ def test_one_question_for_all_and_a_column_to_ask_instead(tmp_path, pictures):
     assert [(s.question, s.query) for s in samples] == [("what is it?", "x"), ("what is it?", "y")]
     with pytest.raises(DatasetError, match="no column 'hint'"):
         get_dataset("hf:me/mine", options=DatasetOptions(query_column="hint"))
+
+
+def write_with_media(folder, pictures):
+    """A repository of three rows whose other columns hold pictures, sound and bytes."""
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "question": datasets.Value("string"),
+            "crops": datasets.List(datasets.Image()),
+            "regions": datasets.List({"label": datasets.Value("string"), "crop": datasets.Image()}),
+            "scene": {"depth": datasets.Image()},
+            "sound": datasets.Audio(decode=False),
+            "raw": datasets.Value("binary"),
+            "kind": datasets.ClassLabel(names=["photo", "drawing"]),
+        }
+    )
+    broken = {"bytes": b"broken", "path": "c.png"}
+    row = {
+        "image": {"bytes": pictures[0], "path": None},
+        "question": "what?",
+        "crops": [broken, broken],
+        "regions": [{"label": "a", "crop": broken}],
+        "scene": {"depth": broken},
+        "sound": broken,
+        "raw": b"\xff\x00",
+        "kind": 1,
+    }
+    table = pyarrow.Table.from_pylist([row] * 3, schema=features.arrow_schema)
+    (folder / "data").mkdir(parents=True)
+    pyarrow.parquet.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_columns_that_nobody_asked_for_are_never_decoded(streaming, tmp_path, pictures):
+    write_with_media(tmp_path / "me" / "mine", pictures)
+    samples = get_dataset("hf:me/mine", options=DatasetOptions(streaming=streaming))
+    assert [s.read_image() for s in samples] == pictures[:1] * 3
+    assert [dict(s.extra) for s in samples] == [{"kind": 1}] * 3
+    [note] = samples.notes
+    assert note.endswith(
+        "left out: columns of pictures or other bytes (crops, regions, scene, sound, raw)"
+    )
+
+
+def test_a_table_beside_pictures_may_hold_pictures_itself(tmp_path, pictures):
+    write_with_media(tmp_path / "me" / "mine", pictures)
+    [file] = tmp_path.glob("me/mine/data/*")
+    table = pyarrow.parquet.read_table(file)
+    names = pyarrow.array(["a.png", "b.png", "c.png"])
+    table = table.append_column("file_name", names)
+    (tmp_path / "own").mkdir()
+    pyarrow.parquet.write_table(table, tmp_path / "own" / "metadata.parquet")
+    samples = get_dataset("imagefolder", tmp_path / "own")
+    assert [dict(s.extra) for s in samples] == [{"kind": 1}] * 3
+    assert "bytes (image, crops, regions, scene, sound, raw)" in samples.notes[0]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_value_that_is_no_text_is_one_samples_fault(streaming, tmp_path, pictures):
+    rows: list[dict[str, Any]] = [
+        {"question": None, "uid": 1.0},
+        {"question": "what?", "uid": None},
+        {"question": "what?", "uid": 3.0},
+    ]
+    write_repository(tmp_path / "me" / "mine", "test", rows, pictures[:1] * 3)
+    options = DatasetOptions(key_column="uid", streaming=streaming)
+    samples = get_dataset("hf:me/mine", options=options)
+    assert [s.key for s in samples] == ["1", "(sample 1)", "3"]
+    assert [fault.split(", ")[-1] for fault in faults_of(samples).values()] == [
+        "row 0: question is empty", "row 1: uid is empty",
+    ]  # fmt: skip
+
+
+def test_a_column_of_pictures_is_no_question(tmp_path, pictures):
+    write_repository(tmp_path / "me" / "mine", "test", [{"text": "What is it?"}] * 2, pictures)
+    samples = get_dataset("hf:me/mine", options=DatasetOptions(question_column="image"))
+    assert all("image is no text but a dict" in fault for fault in faults_of(samples).values())
+    assert len(faults_of(samples)) == 2
+
+
+def test_conversations_are_questions(tmp_path, pictures):
+    talk = [{"from": "human", "value": "<image>\nWhere?"}, {"from": "gpt", "value": "left"}]
+    write_repository(tmp_path / "me" / "mine", "test", [{"conversations": talk}] * 2, pictures)
+    samples = get_dataset("hf:me/mine")
+    assert [s.question for s in samples] == ["Where?"] * 2
+    assert samples[0].extra["conversations"] == talk
 
 
 def test_streaming_fetches_what_is_needed(tmp_path, pictures, monkeypatch):

@@ -78,6 +78,32 @@ number = 3
         get_dataset("mine:wrong", tmp_path)
 
 
+@pytest.mark.process
+def test_the_examples_function_says_what_it_finds(tmp_path):
+    """In a process of its own, since the example enters a set into the table as well."""
+    (tmp_path / "colours.txt").write_text("red\n\ntan\nblue\n")
+    script = (
+        "import sys\nfrom datasets_manager import get_dataset\n"
+        "samples = get_dataset('apiprompt_shapes:squares', sys.argv[1])\n"
+        "for s in samples: print(s.key, s.fault, s.read_image()[:4])\n"
+        "print(samples.notes)"
+    )
+    paths = [str(EXAMPLE), os.environ.get("PYTHONPATH", "")]
+    process = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env=clean_environment() | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.splitlines() == [
+        "red None b'\\x89PNG'",
+        "tan colours.txt: 'tan' is no colour b'\\x89PNG'",
+        "blue None b'\\x89PNG'",
+        "['left out: 1 empty lines of colours.txt']",
+    ]
+
+
 @pytest.mark.parametrize(
     "name", ["shutil:rmtree", "os:removedirs", "antigravity:geohash", "xml.dom.minidom:parse"]
 )

@@ -1,4 +1,4 @@
-"""Circles and squares: a dataset that is drawn and not read."""
+"""Circles, a set under a name; and squares, a function that is called as a dataset."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from datasets_manager.base import Sample
-from datasets_manager.options import DatasetOptions
+from datasets_manager import DatasetOptions, Note, Sample, loader
 from datasets_manager.registry import register
 
 COLOURS = ("red", "green", "blue")
@@ -36,10 +35,30 @@ def load(root: Path, options: DatasetOptions) -> Iterator[Sample]:
         )
 
 
-def draw(colour: str) -> bytes:
+@loader
+def squares(root: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
+    """A square of each colour that `root / "colours.txt"` names; no set, but a function to call.
+
+    A line that names no colour is one sample's fault, and what is left out is said.
+    """
+    lines = (root / "colours.txt").read_text(encoding="utf-8").splitlines()
+    for index, name in enumerate(filter(None, lines)):
+        yield Sample(
+            key=name,
+            index=index,
+            image=partial(draw, name, square=True),
+            question=options.question or f"Where is the {name} square?",
+            fault=None if name in COLOURS else f"colours.txt: {name!r} is no colour",
+        )
+    if "" in lines:
+        yield Note(f"left out: {lines.count('')} empty lines of colours.txt")
+
+
+def draw(colour: str, *, square: bool = False) -> bytes:
     """The picture as a PNG file's content."""
     image = Image.new("RGB", (160, 120), "white")
-    ImageDraw.Draw(image).ellipse((10, 30, 70, 90), fill=colour)
+    pen = ImageDraw.Draw(image)
+    (pen.rectangle if square else pen.ellipse)((10, 30, 70, 90), fill=colour)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

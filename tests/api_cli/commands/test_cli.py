@@ -147,7 +147,7 @@ def test_bad_samples_go_to_the_ledger_and_are_tried_again(apiprompt, make_datase
     folder = tmp_path / process.stdout.strip()
     failed = read_json_lines(folder / "errors.jsonl")
     assert [(row["key"], row["index"], row["stage"]) for row in failed] == [
-        ("wide", 1, "read"), ("tall", 2, "read"), ("blank", 4, "read"),
+        ("wide", 1, "read"), ("tall", 2, "read"), ("blank", 4, "list"),
     ]  # fmt: skip
     assert "truncated" in failed[0]["error"]
     assert "tall.png" in failed[1]["error"]
