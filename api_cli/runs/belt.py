@@ -65,6 +65,11 @@ class Belt:
             method, save_maps=save_maps, image_format=image_format, quality=quality
         )
 
+    @property
+    def batch_size(self) -> int:
+        """Samples that go through the model together, as things stand."""
+        return self._model.batch_size
+
     def run(self, jobs: Iterable[Job]) -> Report:
         """Process every job. A sample that fails is noted and the rest go on.
 

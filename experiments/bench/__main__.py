@@ -12,9 +12,11 @@ from experiments.bench import (
     large_set,
     llava,
     memory,
+    one_device,
     processes,
     published,
     second_run,
+    shared_pictures,
     sweep,
 )
 from experiments.bench.common import Row, report
@@ -49,13 +51,31 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     ),
     "memory": ("Peak memory over samples", lambda: memory.measure(200, 2000)),
     "large-set": ("Ten samples of 100,000", lambda: large_set.measure(100_000)),
+    "shared-pictures": (
+        "Several questions about one picture against as many single ones",
+        lambda: shared_pictures.clip("ViT-L-14", 4, 6, 3) + shared_pictures.llava(1, 6, (1, 20), 3),
+    ),
+    "layouts": (
+        "Pictures seen for all questions of POPE's and MME's layouts, demo models",
+        lambda: shared_pictures.layouts(20, 6),
+    ),
     "processes": ("The same pictures from several processes", processes.measure),
 }
 
 
 @app.command()
-def main(names: list[str] = typer.Argument(None, metavar="[NAME]...")) -> None:  # noqa: B008
+def main(
+    names: list[str] = typer.Argument(None, metavar="[NAME]..."),  # noqa: B008
+    device: str | None = typer.Option(
+        None, metavar="DEVICE", help="Measure this device instead (cuda, cpu): tables in full."
+    ),
+) -> None:
     """Run the benchmarks named, or all: end-to-end, sweep, second-run, published, ..."""
+    if device is not None:
+        plan = one_device.SMALL if device == "cpu" else one_device.FULL
+        for number, (title, rows) in enumerate(one_device.measure(device, plan), start=1):
+            report(title, rows, RESULTS / f"device-{number}.json")
+        return
     for name in names or BENCHMARKS:
         if name not in BENCHMARKS:
             raise typer.BadParameter(f"{name}: there are {', '.join(BENCHMARKS)}")

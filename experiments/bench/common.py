@@ -46,10 +46,19 @@ class Ratio(NamedTuple):
     high: float
 
 
-def compare(a: Callable[[], object], b: Callable[[], object], rounds: int) -> Ratio:
-    """Time A and B in turn after a warm-up of each; medians, and the ratios of the pairs."""
+def compare(
+    a: Callable[[], object],
+    b: Callable[[], object],
+    rounds: int,
+    clock: Callable[[Callable[[], object]], float] | None = None,
+) -> Ratio:
+    """Time A and B in turn after a warm-up of each; medians, and the ratios of the pairs.
+
+    By `seconds` unless another clock is given.
+    """
+    clock = clock or seconds
     a(), b()
-    pairs = [(seconds(a), seconds(b)) for _ in range(rounds)]
+    pairs = [(clock(a), clock(b)) for _ in range(rounds)]
     ratios = sorted(one / other for one, other in pairs)
     return Ratio(
         statistics.median(one for one, _ in pairs),
@@ -67,6 +76,13 @@ def seconds(work: Callable[[], object]) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Seconds of all processors that `work` takes: what holds on a machine that others use."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def peak_megabytes() -> float:
