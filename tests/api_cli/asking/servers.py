@@ -39,12 +39,14 @@ class FaultyServer:
     """
 
     def __init__(self) -> None:
-        self.url = ""
+        self._root = ""
+        self._address = 0
         self._lock = threading.Lock()
         self.forget()
 
     def forget(self) -> None:
-        """Be as new."""
+        """Be as new, at another address: what is still under way to the old one does not count."""
+        self._address += 1
         self.faults: dict[str, list[Any]] = defaultdict(list)
         self.models = ["small"]
         self.asked: list[dict[str, Any]] = []
@@ -55,12 +57,18 @@ class FaultyServer:
         self.reply: dict[str, Any] = {}
         self._now = 0
 
+    @property
+    def url(self) -> str:
+        return f"{self._root}/{self._address}/v1"
+
     def texts(self) -> list[str]:
         """What was asked, in order."""
         return [text_of(body) for body in self.asked]
 
     async def chat(self, request: Request) -> Response:
         body = await request.json()
+        if request.path_params["address"] != str(self._address):
+            return Response(status_code=410)
         with self._lock:
             self.asked.append(body)
             self.times.append(time.monotonic())
@@ -107,12 +115,12 @@ class FaultyServer:
     def running(self) -> Iterator[FaultyServer]:
         """The server, listening."""
         routes = [
-            Route("/v1/chat/completions", self.chat, methods=["POST"]),
-            Route("/v1/models", self.list_models),
+            Route("/{address}/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/{address}/v1/models", self.list_models),
         ]
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        self._root = f"http://127.0.0.1:{listening.getsockname()[1]}"
         config = uvicorn.Config(
             Starlette(routes=routes), log_level="critical", ws="none", lifespan="off"
         )
