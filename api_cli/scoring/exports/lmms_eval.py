@@ -8,6 +8,7 @@ off lmms-eval 0.7.3.)
 from __future__ import annotations
 
 import base64
+import glob
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
@@ -95,11 +96,15 @@ def lmms_eval(run: Run, folder: Path) -> list[Path]:
         content |= {"dataset_path": "json", "dataset_kwargs": {"data_files": str(path.resolve())}}
     else:
         names = list(link_pictures(run, data))
+        for row in rows:
+            row.pop("image", None)  # the name of the original's file, where a task looks for one
         files = ({"file_name": n} | row for n, row in zip(names, rows, strict=True))
         write_rows(data / "metadata.jsonl", files)
+        # said in full, since `datasets` takes a file called VizWiz_val_... for a split's
+        every_file = f"{glob.escape(str(data.resolve()))}/**"
         content |= {
             "dataset_path": "imagefolder",
-            "dataset_kwargs": {"data_dir": str(data.resolve())},
+            "dataset_kwargs": {"data_files": {"train": every_file}},
         }
     path = folder / f"{name}.yaml"
     if task:

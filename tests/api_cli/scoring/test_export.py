@@ -160,6 +160,11 @@ def test_lmms_evals_other_tasks_get_the_columns_that_they_read(tmp_path, photogr
     row = read_json_lines(viz.parent / "data" / "metadata.jsonl")[1]
     assert row["answers"] == ["night time"] * 10
     assert row["question_id"] == "VizWiz_val_00000001"
+    for path, number in ((pope, 6), (viz, 2)):  # one has a column `image`, one `val` in its names
+        kwargs = yaml.safe_load(path.read_text())["dataset_kwargs"]
+        loaded = datasets.load_dataset("imagefolder", **kwargs, cache_dir=str(tmp_path / "cache"))
+        assert loaded["train"].num_rows == number
+        assert isinstance(loaded["train"].features["image"], datasets.Image)
     [row] = read_json_lines(hr.parent / "data" / "rows.jsonl")
     assert base64.b64decode(row["image"]) == (run / "0.jpg").read_bytes()
     assert (row["index"], row["cycle_category"]) == (7, "1")

@@ -245,7 +245,7 @@ def test_score_and_compare_start_no_torch_and_answer_scripts(tmp_path):
     assert [row["accuracy"] for row in json.loads(scored.stdout)] == [100, 0]
     compared = run("compare", ".", "--table", "csv")
     assert compared.returncode == 0, compared.stderr
-    assert compared.stdout.splitlines()[2].startswith(",API_x/5_3,4,4,100.0,100.0,100.0,100.0,4,0,")
+    assert compared.stdout.splitlines()[2].startswith(",API_x/5_3,4,1,100.0,100.0,100.0,100.0,4,0,")
     lacking = tmp_path / "lacking"
     write_answers(lacking, OWN, {"0": "red"})
     refused = run("score", "lacking")
