@@ -10,6 +10,7 @@ import typer
 from experiments.bench import (
     end_to_end,
     large_set,
+    ledgers,
     llava,
     memory,
     processes,
@@ -49,6 +50,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     ),
     "memory": ("Peak memory over samples", lambda: memory.measure(200, 2000)),
     "large-set": ("Ten samples of 100,000", lambda: large_set.measure(100_000)),
+    "ledgers": (
+        "Rows of manifests: added, mended, opened",
+        lambda: ledgers.measure(40_000, 20_000, 200_000),
+    ),
     "processes": ("The same pictures from several processes", processes.measure),
 }
 
