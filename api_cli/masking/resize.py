@@ -50,16 +50,14 @@ def resize(levels: Array, size: tuple[int, int], name: str, box: Box) -> Levels:
         whole = Image.fromarray(np.rint(levels).astype(np.uint8))
         return np.asarray(whole.resize(size, FILTERS[name], box))
     if name == "NEAREST":
-        columns = _nearest(width, left, right, size[0])
-        return np.rint(levels).astype(np.uint8)[
-            _nearest(height, top, bottom, size[1])[:, None], columns
-        ]
+        rows = _nearest(height, top, bottom, size[1])[:, None]
+        return np.rint(levels).astype(np.uint8)[rows, _nearest(width, left, right, size[0])]
     across = _weights(width, left, right, size[0], name)  # (W, w)
     down = _weights(height, top, bottom, size[1], name)  # (H, h)
-    rows = np.empty((height, size[0]))
-    _product(levels.astype(np.float64), across.T, rows)
+    wide = np.empty((height, size[0]))  # (h, W)
+    _product(levels.astype(np.float64), across.T, wide)
     resized = np.empty(size[::-1], np.uint8)
-    _product(down, rows, resized, raised=0.5)  # rounded to whole levels, halves upwards
+    _product(down, wide, resized, raised=0.5)  # rounded to whole levels, halves upwards
     return resized
 
 
@@ -71,7 +69,7 @@ def _product(a: _Weights, b: _Weights, out: NDArray[Any], raised: float = 0) -> 
     height, width = out.shape
     for y in range(0, height, _TILE_ROWS):
         rows = slice(y, y + _TILE_ROWS)
-        [used] = a[rows].any(axis=0).nonzero()
+        used = np.flatnonzero(a[rows].any(axis=0))
         inner = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
         across = max(1, _WORK // (_TILE_ROWS * (inner.stop - inner.start)))
         for x in range(0, width, across):

@@ -12,6 +12,7 @@ from experiments.bench import (
     cpu,
     end_to_end,
     large_set,
+    ledgers,
     llava,
     memory,
     one_device,
@@ -68,6 +69,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "layouts": (
         "Pictures seen for all questions of POPE's and MME's layouts, demo models",
         lambda: shared_pictures.layouts(20, 6),
+    ),
+    "ledgers": (
+        "Rows of manifests: added, mended, opened",
+        lambda: ledgers.measure(40_000, 20_000, 200_000),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }

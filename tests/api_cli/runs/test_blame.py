@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from api_cli.errors import Interrupted, SourceGoneError
+from api_cli.errors import Interrupted, RunFolderError, SourceGoneError
 from api_cli.masking import CLIP, MaskSettings
 from api_cli.relevance import Prepared, Relevance
 from api_cli.relevance.fit import grid_part
@@ -222,7 +222,7 @@ def test_a_picture_too_long_for_its_format_is_one_row_with_the_way_out(
     assert (report.finished, report.failed) == (2, 1)
     [row] = ground.rows("errors.jsonl")
     assert (row["key"], row["stage"]) == ("long", "encode")
-    assert f"{image_format}, which takes {longest} a side; use --format png" in row["error"]
+    assert f"{image_format}, which takes {longest:,} a side; use --format png" in row["error"]
 
 
 def test_maps_that_cannot_be_kept_fail_nobody(ground, tmp_path):
@@ -238,7 +238,7 @@ def test_a_run_folder_that_is_gone_ends_the_run(ground):
         if batch == 4:
             shutil.rmtree(ground.folder.path)
 
-    with pytest.raises(FileNotFoundError, match="run"):
+    with pytest.raises(RunFolderError, match="was deleted, or begun anew"):
         ground.run(ground.samples(), Bright(remove))
 
 
