@@ -89,9 +89,11 @@ class MapStore:
         remove_leftovers(folder)
         self._index_all()
         if self.damaged:
+            names = ", ".join(shard.name for shard in self.damaged[:3])
+            more = ", ..." if len(self.damaged) > 3 else ""
             self._warn(
-                f"{len(self.damaged)} files of kept maps in {folder} are damaged or another "
-                f"model's, such as {self.damaged[0].name}: set aside, and made again"
+                f"kept maps in {folder} are damaged or another model's: set aside, and made again "
+                f"({names}{more})"
             )
 
     def __len__(self) -> int:

@@ -124,7 +124,7 @@ def test_a_shard_of_other_types_or_shapes_is_set_aside_and_said_once(tensors, st
     assert_same(opened.get("a", "?", [0]), random_maps(0, 1))
     assert opened.get("b", "?", [0]) is None
     [line] = said
-    assert "maps-000001-strange.safetensors: set aside, and made again" in line
+    assert "set aside, and made again (maps-000001-strange.safetensors)" in line
     MapStore(store._folder, IDENTITY, said.append)
     assert len(said) == 1, "not at every start"
 

@@ -117,7 +117,7 @@ def test_a_damaged_store_is_said_and_made_again(make_dataset, apiprompt, tmp_pat
     first = pictures(tmp_path / "experiments")
     shutil.rmtree(next((tmp_path / "experiments").glob("APICLIP_*")))
     process = apiprompt(*flags)
-    assert "is damaged or another model's: set aside, and made again" in process.stderr
+    assert "are damaged or another model's: set aside, and made again" in process.stderr
     assert "loading" in process.stderr
     assert same(first, pictures(tmp_path / "experiments"))
 
