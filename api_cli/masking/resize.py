@@ -64,7 +64,7 @@ def _product(a: _Weights, b: _Weights) -> Levels:
     levels = np.empty((height, width), np.uint8)
     for y in range(0, height, _TILE_ROWS):
         rows = slice(y, y + _TILE_ROWS)
-        [used] = a[rows].any(axis=0).nonzero()
+        used = np.flatnonzero(a[rows].any(axis=0))
         inner = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
         across = max(1, _WORK // (_TILE_ROWS * (inner.stop - inner.start)))
         for x in range(0, width, across):
