@@ -194,4 +194,6 @@ _load_llava = lru_cache(maxsize=1)(_load)
 def _picture(image: Picture) -> Image.Image:
     from api_cli.runs.pictures import decode, to_rgb
 
-    return to_rgb(image) if isinstance(image, Image.Image) else decode(Path(image).read_bytes())
+    if isinstance(image, Image.Image):
+        return to_rgb(image.copy())  # the caller's stays as it is
+    return decode(Path(image).read_bytes())

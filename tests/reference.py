@@ -8,7 +8,7 @@ head, every pass over the whole sequence again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -248,4 +248,34 @@ def masked_image(
 
 
 def as_seen(path: Path) -> Image.Image:
-    return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    """Upright, and over white paper."""
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    levels = np.asarray(image, dtype=np.float64)
+    share = levels[..., 3:] / 255
+    return Image.fromarray(np.rint(levels[..., :3] * share + 255 * (1 - share)).astype(np.uint8))
+
+
+# primaries by column in XYZ, adapted to D50, as profiles have them
+SRGB = ((0.43607, 0.38515, 0.14307), (0.22249, 0.71687, 0.06061), (0.01392, 0.09708, 0.71410))
+ADOBE_RGB = ((0.60974, 0.20528, 0.14919), (0.31111, 0.62567, 0.06322), (0.01947, 0.06087, 0.74457))
+DISPLAY_P3 = ((0.51512, 0.29198, 0.1571), (0.2412, 0.69225, 0.06657), (-0.00105, 0.04189, 0.78407))
+
+
+def to_srgb(
+    colours: np.ndarray, primaries: tuple, linear: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Colours (..., 3) of other primaries and another curve, 0 to 255, in sRGB."""
+    light = linear(colours / 255) @ np.array(primaries).T @ np.linalg.inv(np.array(SRGB)).T
+    return np.rint(255 * srgb_curve(light.clip(0, 1))).astype(np.uint8)
+
+
+def srgb_curve(light: np.ndarray) -> np.ndarray:
+    """Linear light in [0, 1] to sRGB's levels in [0, 1]."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def srgb_light(levels: np.ndarray) -> np.ndarray:
+    """The inverse of `srgb_curve`."""
+    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)

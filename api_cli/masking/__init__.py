@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from api_cli.masking.mask import Array, Mask, clip_mask, enhance, llava_mask, minmax, smooth
 from api_cli.masking.methods import CLIP, LLAVA, Method
-from api_cli.masking.render import FILTERS, Box, MaskSettings, apply_mask, blend, resize_mask
+from api_cli.masking.render import MaskSettings, apply_mask, blend, resize_mask
+from api_cli.masking.resize import FILTERS, Box
 
 __all__ = [
     "CLIP",

@@ -8,11 +8,7 @@ import numpy as np
 from PIL import Image
 
 from api_cli.masking.mask import Array, Mask
-
-FILTERS = {filter_.name: filter_ for filter_ in Image.Resampling}
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in cells of a grid; need not be whole."""
+from api_cli.masking.resize import Box, resize
 
 
 class MaskSettings(NamedTuple):
@@ -37,19 +33,23 @@ def resize_mask(
     """
     # a touch above the floor: a plateau at 1 lies on the edge between 254 and 255, and would fall
     # to either side with the last bit of a batch's arithmetic
-    m8 = Image.fromarray(np.floor(255 * values + np.float32(1e-4)).astype(np.uint8))
-    return m8.resize(size, FILTERS[interpolate_method_name], box=box)
+    m8 = np.floor(255 * values + np.float32(1e-4)).astype(np.uint8)
+    return Image.fromarray(resize(m8, size, interpolate_method_name, box))
 
 
 def blend(image: Image.Image, mask: Image.Image, grayscale: int) -> Image.Image:
     """Fade an RGB image to a grey level (0 to 255) where an L mask of its size is dark."""
-    level = Image.new("RGB", image.size, (grayscale,) * 3)
-    return Image.composite(image, level, mask)
+    blended = Image.new("RGB", image.size, (grayscale,) * 3)
+    blended.paste(image, mask=mask)
+    return blended
 
 
 def apply_mask(image: Image.Image, mask: Mask, settings: MaskSettings, box: Box) -> Image.Image:
-    """The masked image: an RGB `image` seen through `mask`. See `resize_mask` for `box`."""
+    """The masked image: an RGB `image` seen through `mask`; itself where that is flat.
+
+    See `resize_mask` for `box`.
+    """
     if mask.flat:
-        return image.copy()
+        return image
     m8 = resize_mask(mask.values, image.size, settings.interpolate_method_name, box)
     return blend(image, m8, settings.grayscale)

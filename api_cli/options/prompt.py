@@ -20,7 +20,12 @@ def check_template(template: str) -> str:
     return template
 
 
+def without_image_marks(question: str) -> str:
+    """A question as every model is asked it: data made for LLaVA marks the image's place in it."""
+    return question.replace(IMAGE, "").strip()
+
+
 def fill(template: str, question: str, image_tokens: str) -> str:
     """A prompt: the question, without any `<image>` of its own, and the tokens of one image."""
     with_image = template.replace(IMAGE, image_tokens)
-    return with_image.replace(QUESTION, question.replace(IMAGE, "").strip())
+    return with_image.replace(QUESTION, without_image_marks(question))

@@ -13,7 +13,7 @@ from api_cli.errors import UsageError
 from api_cli.masking import Array
 from api_cli.relevance import Prepared
 from api_cli.relevance.device import PRECISIONS
-from api_cli.relevance.fit import FITS, GridPart, grid_part, pad_to_square
+from api_cli.relevance.fit import FITS, GridPart, grid_part, resize_padded
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,16 @@ class Square:
         grid: rows and columns of the patch grid.
         mean: of the model's normalisation, by channel, in [0, 1]; its colour pads.
         padded_fits: those under which the model sees the image padded to a square.
+        size: width and height of what the model sees.
+        resample: Pillow's filter that brings a padded image to that size.
     """
 
     fit: str
     grid: tuple[int, int]
     mean: Sequence[float]
     padded_fits: Sequence[str]
+    size: tuple[int, int]
+    resample: Image.Resampling = Image.Resampling.BICUBIC
 
     def prepare(
         self, image: Image.Image, to_pixels: Callable[[Image.Image], torch.Tensor]
@@ -39,11 +43,13 @@ class Square:
 
         Args:
             image: of any size.
-            to_pixels: the model's own resize and normalisation: (3, H, W) float32.
+            to_pixels: the model's own resize, of an image that is not yet of its size, and
+                normalisation: (3, H, W) float32.
         """
         part = grid_part(self.fit, image.size, self.grid)
         if self.fit in self.padded_fits:
-            image = pad_to_square(image, tuple(int(255 * level) for level in self.mean))
+            fill = tuple(int(255 * level) for level in self.mean)
+            image = resize_padded(image, fill, self.size, self.resample)
         return Prepared(to_pixels(image), part)
 
     def cut(self, maps: Array, part: GridPart) -> Array:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from threading import Lock
 from typing import NamedTuple
-
-from PIL import Image
 
 from api_cli.masking import Box, MaskSettings
 from api_cli.relevance import Prepared, Relevance
+from api_cli.runs.pixel_budget import Picture
 from api_cli.runs.sink import Sink
 from datasets_manager import Sample
 
@@ -30,57 +28,24 @@ class Job(NamedTuple):
     variants: tuple[Variant, ...]
 
 
-class Picture:
-    """A picture on the belt, read once for all neighbouring samples about it.
-
-    Args:
-        sha256: of the encoded picture, 64 hex digits.
-    """
-
-    def __init__(self, sha256: str) -> None:
-        self.sha256 = sha256
-        self._image: Image.Image | None = None
-        self._prepared: Prepared | None = None
-        self._working = Lock()
-
-    def image(self, decode: Callable[[], Image.Image]) -> Image.Image:
-        """The picture in RGB; decoded by the thread that asks first, and the others wait."""
-        with self._working:
-            if self._image is None:
-                self._image = decode()
-            return self._image
-
-    def prepared(self, prepare: Callable[[], Prepared]) -> Prepared:
-        """The picture as the model sees it; likewise."""
-        with self._working:
-            if self._prepared is None:
-                self._prepared = prepare()
-            return self._prepared
-
-
 class Loaded(NamedTuple):
     """A job and its picture.
 
     Attributes:
         job: the sample and its settings.
-        picture: what it shares with its neighbours; they find it as long as one of them is here.
-        image: the picture in RGB.
+        image: its picture, the same one as of neighbours about it.
+        sha256: of the encoded picture, 64 hex digits.
         box: the picture's outline on the patch grid, in cells.
         prepared: the picture as the model sees it, where maps must be computed.
         kept: else what was kept of an earlier run.
     """
 
     job: Job
-    picture: Picture
-    image: Image.Image
+    image: Picture
+    sha256: str
     box: Box
     prepared: Prepared | None
     kept: Relevance | None
-
-    @property
-    def sha256(self) -> str:
-        """Of the encoded picture, 64 hex digits."""
-        return self.picture.sha256
 
 
 class Written(NamedTuple):

@@ -7,17 +7,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from threading import Lock
 from weakref import WeakValueDictionary
 
 from api_cli.errors import ApipromptError
+from api_cli.options.prompt import without_image_marks
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, Picture, layers_of
+from api_cli.runs.jobs import Job, Loaded, layers_of
 from api_cli.runs.map_store import MapStore
-from api_cli.runs.pictures import decode
+from api_cli.runs.pixel_budget import Picture, PixelBudget
 
 
 class Reading:
@@ -46,6 +46,7 @@ class Reading:
         self._finishing = finishing
         self._pictures: WeakValueDictionary[str, Picture] = WeakValueDictionary()
         self._looking_up = Lock()
+        self._budget = PixelBudget()
 
     def ahead(self, pool: ThreadPoolExecutor, jobs: Iterator[Job]) -> Iterator[Loaded]:
         """Jobs with their pictures, in order. Raises ApipromptError where the model will not do."""
@@ -71,20 +72,21 @@ class Reading:
 
     def _read(self, job: Job) -> Loaded:
         sample = job.sample
-        if not sample.query.strip():
+        if not without_image_marks(sample.query):
             raise ValueError("the question is empty")
         content = sample.read_image()
-        picture = self._picture(hashlib.sha256(content).hexdigest())
-        image = picture.image(partial(decode, content))
-        box = self._locate(image.size).box
-        if self._store is not None:
-            kept = self._store.get(picture.sha256, sample.query, layers_of(job.variants))
-            if kept is not None:
-                return Loaded(job, picture, image, box, None, kept)
-        prepared = picture.prepared(lambda: self._model.get().prepare(image))
-        return Loaded(job, picture, image, box, prepared, None)
+        digest = hashlib.sha256(content).hexdigest()
+        picture = self._picture(digest, content)
+        with picture.opened() as image:
+            box = self._locate(image.size).box
+            if self._store is not None:
+                kept = self._store.get(digest, sample.query, layers_of(job.variants))
+                if kept is not None:
+                    return Loaded(job, picture, digest, box, None, kept)
+            prepared = picture.prepared(lambda: self._model.get().prepare(image))
+        return Loaded(job, picture, digest, box, prepared, None)
 
-    def _picture(self, sha256: str) -> Picture:
+    def _picture(self, sha256: str, content: bytes) -> Picture:
         """The picture of that content, the same one for samples that are here at the same time."""
         with self._looking_up:
-            return self._pictures.setdefault(sha256, Picture(sha256))
+            return self._pictures.setdefault(sha256, self._budget.picture(content))

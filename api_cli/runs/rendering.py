@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 
 import numpy as np
+from PIL import Image
 
-from api_cli.masking import Array, Method, apply_mask
+from api_cli.masking import Array, Mask, Method, blend, resize_mask
 from api_cli.masking.heatmap import overlay
 from api_cli.runs.jobs import Loaded, Written, layers_of
 from api_cli.runs.pictures import encode
@@ -38,26 +40,38 @@ class Rendering:
             loaded: the sample.
             maps: (L, M, h, w), of its layers in order.
         """
-        key = loaded.job.sample.key
         layers = layers_of(loaded.job.variants)
         written = []
-        for layer, mask_settings, sink in loaded.job.variants:
-            map_ = maps[layers.index(layer)]
-            coe, kernel_size = mask_settings.enhance_coe, mask_settings.kernel_size
-            mask = self._method.make_mask(map_, coe, kernel_size)
-            masked = apply_mask(loaded.image, mask, mask_settings, loaded.box)
-            content = encode(masked, self._format, self._quality)
-            names = sink.save_images(key, {"file_name": content})
-            written.append(Written(sink, names, mask.flat))
-            if self._save_maps:
-                self._write_maps(loaded, map_, sink)
+        with loaded.image.opened() as image:
+            # settings that differ in the grey level alone, or in that and the filter, follow each
+            # other, so the last mask is often the next as well
+            @lru_cache(maxsize=1)
+            def mask_of(layer: int, coe: float, kernel_size: int) -> Mask:
+                return self._method.make_mask(maps[layers.index(layer)], coe, kernel_size)
+
+            @lru_cache(maxsize=1)
+            def at_full_size(layer: int, coe: float, kernel_size: int, name: str) -> Image.Image:
+                mask = mask_of(layer, coe, kernel_size)
+                return resize_mask(mask.values, image.size, name, loaded.box)
+
+            for layer, settings, sink in loaded.job.variants:
+                coe, kernel_size, name, grayscale = settings
+                mask = mask_of(layer, coe, kernel_size)
+                masked = image
+                if not mask.flat:
+                    masked = blend(image, at_full_size(layer, coe, kernel_size, name), grayscale)
+                content = encode(masked, self._format, self._quality)
+                names = sink.save_images(loaded.job.sample.key, {"file_name": content})
+                written.append(Written(sink, names, mask.flat))
+                if self._save_maps:
+                    self._write_maps(loaded, image, maps[layers.index(layer)], sink)
         return written
 
-    def _write_maps(self, loaded: Loaded, map_: Array, sink: Sink) -> None:
+    def _write_maps(self, loaded: Loaded, image: Image.Image, map_: Array, sink: Sink) -> None:
         """Heat maps, then the array: its presence says that all are there."""
         key = loaded.job.sample.key
         for (name, sign), m in zip(self._method.maps, map_, strict=True):
-            heat = encode(overlay(loaded.image, sign * m, loaded.box), "jpg", 90)
+            heat = encode(overlay(image, sign * m, loaded.box), "jpg", 90)
             sink.save_beside(key, f".{name}.jpg", heat)
         buffer = io.BytesIO()
         np.save(buffer, map_)

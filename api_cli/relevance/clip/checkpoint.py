@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
+import pickle
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.factory import HF_HUB_PREFIX
+import regex
+from open_clip.factory import HF_HUB_PREFIX, load_checkpoint
+from open_clip.model import set_model_preprocess_cfg
 from open_clip.pretrained import download_pretrained_from_hf
+from open_clip.tokenizer import HFTokenizer
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from open_clip.transformer import QuickGELU
 from open_clip.utils import to_2tuple
 
 from api_cli.errors import ModelError, first_line
+from api_cli.relevance.known_keys import only
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parents[2] / "models" / "demo_clip"
@@ -27,6 +35,21 @@ _WEIGHTS_NAMES = (
     "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
 )
+_WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")  # .pt: open_clip's trainer's
+
+# what a configuration out of a folder or from the hub may say; not which code or other models to
+# fetch (timm's and transformers' towers, tokenizer_kwargs)
+_MODEL_KEYS = (
+    *("embed_dim", "quick_gelu", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale"),
+)
+_VISION_KEYS = [f.name for f in fields(open_clip.CLIPVisionCfg) if "timm" not in f.name]
+_TEXT_KEYS = [
+    field.name
+    for field in fields(open_clip.CLIPTextCfg)
+    if not field.name.startswith(("hf_", "tokenizer_"))
+]
+_LAYER_KEYS = {"norm_kwargs": ("eps",), "act_kwargs": ("approximate",)}
+_TOKENIZER_KEYS = ("clean", "strip_sep_token")
 
 
 class ClipCheckpoint:
@@ -68,9 +91,9 @@ class ClipCheckpoint:
             )
         if name.startswith(_FOLDER):
             self._file = _weights_in(Path(name.removeprefix(_FOLDER)))
-        config = self._read_config()
+        self._config = config = self._read_config()
         self.number_of_layers = _readable_layers(model_name, config)
-        vision = open_clip.CLIPVisionCfg(**config["vision_cfg"])
+        vision = open_clip.CLIPVisionCfg(**only(config["vision_cfg"], _VISION_KEYS))
         (height, width), (dy, dx) = to_2tuple(vision.image_size), to_2tuple(vision.patch_size)
         self.grid = (height // dy, width // dx)
         self.quick_gelu = bool(config.get("quick_gelu", False))
@@ -110,16 +133,10 @@ class ClipCheckpoint:
         """The open_clip model with its weights, float32 on the CPU. Raises ModelError."""
         file = self.weights_file
         try:
-            model = open_clip.create_model(
-                self._open_clip_name,
-                pretrained=self._tag or (str(file) if self._is_architecture else None),
-                force_quick_gelu=self.quick_gelu,
-                require_pretrained=True,
-                weights_only=True,
-            )
+            model = self._build() if self._is_architecture else self._build_from_files()
         except Exception as error:  # open_clip raises whatever its parts do
             raise ModelError(
-                f"{file} could not be loaded as {self._title}: {first_line(error)}; it must hold "
+                f"{file} could not be loaded as {self._title}: {_reason(error)}; it must hold "
                 "a state dict of that architecture, as safetensors or saved by torch.save"
             ) from error
         activation = model.visual.transformer.resblocks[0].mlp.gelu
@@ -128,9 +145,23 @@ class ClipCheckpoint:
         return model.float()
 
     def create_tokenizer(self) -> Any:
-        """The model's tokenizer: list of texts to (B, context length) int64. Raises ModelError."""
+        """The model's tokenizer: list of texts to (B, context length) int64. Raises ModelError.
+
+        What looks like a special token in a text is text like any other.
+        """
         try:
-            return open_clip.get_tokenizer(self._open_clip_name)
+            tokenizer = (
+                open_clip.get_tokenizer(self._open_clip_name)
+                if self._is_architecture
+                else self._create_tokenizer_from_files()
+            )
+            if isinstance(tokenizer, HFTokenizer):
+                tokenizer.tokenizer.split_special_tokens = True
+            else:
+                special = "|".join(tokenizer.decoder[i] for i in tokenizer.all_special_ids)
+                pattern = tokenizer.pat.pattern.removeprefix(f"{special}|")
+                tokenizer.pat = regex.compile(pattern, regex.IGNORECASE)
+            return tokenizer
         except Exception as error:  # open_clip and transformers raise whatever their parts do
             raise ModelError(
                 f"the tokenizer of {self._title} could not be loaded: {first_line(error)}"
@@ -148,9 +179,58 @@ class ClipCheckpoint:
         weights = self._tag or (self._file.name if self._is_architecture and self._file else "")
         return f"{self.model_name} ({weights})" if weights else self.model_name
 
+    def _build(self) -> Any:
+        """An architecture that open_clip itself knows."""
+        return open_clip.create_model(
+            self._open_clip_name,
+            pretrained=self._tag or str(self.weights_file),
+            force_quick_gelu=self.quick_gelu,
+            require_pretrained=True,
+            weights_only=True,
+        )
+
+    def _build_from_files(self) -> Any:
+        """A model of a folder or the hub, as its configuration describes it and no further."""
+        config = self._config
+        kind = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
+        model = kind(
+            **only(config, _MODEL_KEYS),
+            vision_cfg=_tower(config["vision_cfg"], _VISION_KEYS),
+            text_cfg=_tower(config["text_cfg"], _TEXT_KEYS),
+        )
+        load_checkpoint(model, str(self.weights_file), weights_only=True)
+        preprocess = merge_preprocess_dict(PreprocessCfg(), config["preprocess_cfg"] or {})
+        set_model_preprocess_cfg(model, preprocess | {"size": model.visual.image_size})
+        return model
+
+    def _create_tokenizer_from_files(self) -> Any:
+        text = self._config["text_cfg"]
+        known = only(text.get("tokenizer_kwargs"), _TOKENIZER_KEYS)
+        length = text.get("context_length", open_clip.CLIPTextCfg.context_length)
+        name = text.get("hf_tokenizer_name")
+        if not name:
+            return open_clip.SimpleTokenizer(context_length=length, **only(known, ("clean",)))
+        folder = self._open_clip_name.removeprefix(_FOLDER)
+        return HFTokenizer(
+            folder if self._open_clip_name.startswith(_FOLDER) else name,
+            context_length=length,
+            tokenizer_mode=text.get("tokenizer_mode"),
+            trust_remote_code=False,
+            **known,
+        )
+
     def _read_config(self) -> dict[str, Any]:
+        """What open_clip, a folder or the hub knows of the model, and `preprocess_cfg` with it."""
         try:
-            config = open_clip.get_model_config(self._open_clip_name)
+            if self._is_architecture:
+                config = open_clip.get_model_config(self._open_clip_name)
+            else:
+                whole = json.loads(self._find_config().read_text(encoding="utf-8"))
+                config = {**whole.get("model_cfg", whole)}
+                config["preprocess_cfg"] = only(whole, ["preprocess_cfg"]).get("preprocess_cfg")
+                for tower in ("vision_cfg", "text_cfg"):
+                    if not isinstance(config.get(tower), dict):
+                        raise ValueError(f"it has no {tower}")
         except Exception as error:  # missing files, hub and network errors of several libraries
             raise ModelError(
                 f"model {self.model_name}: its {_CONFIG_NAME} could not be read "
@@ -164,7 +244,20 @@ class ClipCheckpoint:
                 f"unknown model {self.model_name!r}{hint}? Give an open_clip architecture "
                 "(ViT-L-14-336), hf-hub:OWNER/NAME, a folder with open_clip_config.json, or demo"
             )
+        if not self._is_architecture and config["text_cfg"].get("hf_model_name"):
+            raise ModelError(
+                f"{self.model_name}: its text tower is another model of the hub's "
+                f"({config['text_cfg']['hf_model_name']}), which a checkpoint's files are not "
+                f"trusted to name; supported: {SUPPORTED}"
+            )
         return dict(config)
+
+    def _find_config(self) -> Path:
+        """The configuration's file, downloaded where necessary."""
+        if self._open_clip_name.startswith(_FOLDER):
+            return Path(self._open_clip_name.removeprefix(_FOLDER)) / _CONFIG_NAME
+        hub_id = self._open_clip_name.removeprefix(HF_HUB_PREFIX)
+        return Path(download_pretrained_from_hf(hub_id, filename=_CONFIG_NAME))
 
     def _choose_weights(self, pretrained: str) -> None:
         """Take `pretrained` as a tag, or as a file."""
@@ -198,7 +291,7 @@ def _weights_in(folder: Path) -> Path:
     for name in _WEIGHTS_NAMES:
         if (folder / name).is_file():
             return folder / name
-    found = [f for f in sorted(folder.glob("*")) if f.suffix in (".safetensors", ".bin", ".pth")]
+    found = [file for file in sorted(folder.glob("*")) if file.suffix in _WEIGHTS_SUFFIXES]
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
         raise ModelError(
@@ -206,6 +299,23 @@ def _weights_in(folder: Path) -> Path:
             f"weights files found: {names}"
         )
     return found[0]
+
+
+def _tower(config: dict[str, Any], known: list[str]) -> dict[str, Any]:
+    """A tower's known keys, down to those of its layers' own arguments."""
+    tower = only(config, known)
+    for name, keys in _LAYER_KEYS.items():
+        if tower.get(name) is not None:
+            tower[name] = only(tower[name], keys)
+    return tower
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, but for torch's advice to load a file that may run code."""
+    text = str(error)
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
+        return "it holds more than tensors, and what is more than tensors can run code"
+    return first_line(error)
 
 
 def _readable_layers(model_name: str, config: dict[str, Any]) -> int:

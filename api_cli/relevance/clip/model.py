@@ -9,13 +9,15 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transform import PreprocessCfg
 from open_clip.transformer import LayerScale
 from PIL import Image
 from torch import nn
 
+from api_cli.options.prompt import without_image_marks
 from api_cli.relevance import Prepared, Relevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
+from api_cli.relevance.clip.transform import Transform
 from api_cli.relevance.device import autocast, default_batch_size, fused_attention, pick_device
 from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import Square, check_choices
@@ -79,10 +81,17 @@ class ClipRelevance:
         self.tokenizer = checkpoint.create_tokenizer()
         self._precision = precision
         preprocess = PreprocessCfg(**self._visual.preprocess_cfg)
-        self._square = Square(fit, self.grid, preprocess.mean, padded_fits=("pad",))
         if fit != "paper":
             preprocess = replace(preprocess, resize_mode="squash")
-        self._preprocess = image_transform_v2(preprocess, is_train=False)
+        self._transform = Transform(preprocess, quick=precision != "fp32")
+        self._square = Square(
+            fit,
+            self.grid,
+            preprocess.mean,
+            padded_fits=("pad",),
+            size=self._transform.size,
+            resample=self._transform.resample,
+        )
         self._text: dict[str, torch.Tensor] = {}
         self._last: _Last | None = None
 
@@ -104,7 +113,7 @@ class ClipRelevance:
 
     def prepare(self, image: Image.Image) -> Prepared:
         """Preprocess an RGB image by the model's own transform and this model's fit."""
-        return self._square.prepare(image, self._preprocess)
+        return self._square.prepare(image, self._transform)
 
     @torch.inference_mode()
     def relevance(
@@ -117,7 +126,7 @@ class ClipRelevance:
 
         Args:
             images: B images from `prepare`.
-            questions: B questions.
+            questions: B questions; an `<image>` in one is taken out.
             layers: indices of blocks, from 0.
 
         Returns:
@@ -128,7 +137,7 @@ class ClipRelevance:
             last = None
         shared = share_pictures(images, None if last is None else last.pixels)
         seen = self._see(shared, last, layers)
-        text = self._encode_questions(questions)  # (B, E)
+        text = self._encode_questions([without_image_marks(q) for q in questions])  # (B, E)
         # w = gamma * (proj @ t): the text, pulled back into the residual stream
         w = (text @ self._visual.proj.float().T) * self._visual.ln_post.weight.float()  # (B, D)
 

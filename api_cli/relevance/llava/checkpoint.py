@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,17 @@ from huggingface_hub import errors, hf_hub_download, snapshot_download
 from huggingface_hub.utils import logging as hub_logging
 from PIL import Image
 from transformers import (
-    AutoConfig,
+    CONFIG_MAPPING,
     AutoProcessor,
     BitsAndBytesConfig,
+    LlavaConfig,
     LlavaForConditionalGeneration,
 )
 from transformers.utils import logging
 
 from api_cli.errors import ModelError, UsageError, first_line
 from api_cli.relevance.device import DTYPES, has_room
+from api_cli.relevance.known_keys import only
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parents[2] / "models" / "demo_llava"
@@ -38,6 +41,8 @@ _HUB_IDS = {
 _ALIASES = {"7b": "llava-v1.5-7b", "13b": "llava-v1.5-13b"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PAPER_LAYER = 20  # of LLaVA-1.5, whose 7B has 32 layers and whose 13B has 40
+_OLD_KEYS = ("torch_dtype", "rope_theta", "rope_scaling")  # which transformers still understands
+_NOT_OF_FILES = {"_name_or_path"}
 _EXPECTED = "give 7b, 13b, a hub id (OWNER/NAME), a folder written by save_pretrained, or demo"
 
 
@@ -83,7 +88,7 @@ class LlavaCheckpoint:
         self.number_of_layers: int = text.num_hidden_layers
         side = vision.image_size // vision.patch_size
         self.grid = (side, side)
-        layer = getattr(config, "relevance_layer", None)
+        layer = self._relevance_layer
         if layer is None:
             five_eighths = self.number_of_layers * 5 // 8
             layer = _PAPER_LAYER if self.number_of_layers in (32, 40) else five_eighths
@@ -172,7 +177,12 @@ class LlavaCheckpoint:
         try:
             with _quiet():
                 loaded: Any = LlavaForConditionalGeneration.from_pretrained(
-                    self.folder, dtype=dtype, output_loading_info=True, **options
+                    self.folder,
+                    config=deepcopy(self._config),
+                    dtype=dtype,
+                    output_loading_info=True,
+                    trust_remote_code=False,
+                    **options,
                 )
         except Exception as error:  # transformers raises whatever its parts do
             out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
@@ -219,7 +229,11 @@ class LlavaCheckpoint:
                 "it is in the authors' own format; take transformers' from llava-hf on the hub, "
                 "which 7b and 13b stand for"
             )
-        config = AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
+        self._relevance_layer: int | None = content.get("relevance_layer")
+        try:
+            config: Any = LlavaConfig.from_dict(_known(content, LlavaConfig))
+        except Exception as error:  # a field of another type, a tower that transformers lacks
+            raise refuse(f"its config.json says {first_line(error)}") from error
         strategy, tower = config.vision_feature_select_strategy, config.vision_config.model_type
         if (strategy == "default") != (tower == "clip_vision_model"):
             raise refuse(
@@ -263,6 +277,17 @@ class LlavaCheckpoint:
             ) from error
         finally:
             hub_logging.set_verbosity(verbosity)
+
+
+def _known(content: dict[str, Any], config_class: Any) -> dict[str, Any]:
+    """Those keys of a config.json that shape a model of that class, down to its towers' own."""
+    known = {*config_class().to_dict(), *config_class.attribute_map, *_OLD_KEYS} - _NOT_OF_FILES
+    config = only(content, sorted(known))
+    for name, usual in (("text_config", "llama"), ("vision_config", "clip_vision_model")):
+        tower = config.get(name)
+        if isinstance(tower, dict):
+            config[name] = _known(tower, CONFIG_MAPPING[tower.get("model_type", usual)])
+    return config
 
 
 def require_bitsandbytes(load_in: str) -> None:

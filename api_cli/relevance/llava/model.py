@@ -22,7 +22,7 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
+from api_cli.options.prompt import IMAGE, MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
 from api_cli.relevance import Prepared, Relevance
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
@@ -36,6 +36,7 @@ from api_cli.relevance.llava.prefix import (
     layers_of,
     pad,
 )
+from api_cli.relevance.llava.tokens import tokenize
 from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import Square, check_choices
 
@@ -94,7 +95,6 @@ class LlavaRelevance:
         levels = processor.image_processor
         self._mean = np.array(levels.image_mean, np.float32)
         self._std = np.array(levels.image_std, np.float32)
-        self._square = Square(fit, checkpoint.grid, levels.image_mean, padded_fits=("paper", "pad"))
         self._device = pick_device(device)
         self.model = checkpoint.create_model(
             self._device,
@@ -104,7 +104,10 @@ class LlavaRelevance:
         )
         self.model.set_attn_implementation({"text_config": _ATTENTION})
         config = self.model.config
-        self._side: int = config.vision_config.image_size
+        self._size: tuple[int, int] = (config.vision_config.image_size,) * 2
+        self._square = Square(
+            fit, checkpoint.grid, levels.image_mean, padded_fits=("paper", "pad"), size=self._size
+        )
         self._image_tokens = processor.image_token * (checkpoint.grid[0] * checkpoint.grid[1])
         self._max_length: int = config.text_config.max_position_embeddings
         end = self.model.generation_config.eos_token_id
@@ -136,7 +139,7 @@ class LlavaRelevance:
         return self._square.prepare(image, self._to_pixels)
 
     def _to_pixels(self, image: Image.Image) -> torch.Tensor:
-        image = image.resize((self._side, self._side), Image.Resampling.BICUBIC)
+        image = image.resize(self._size, Image.Resampling.BICUBIC)
         levels = np.asarray(image, np.float32) / 255
         pixels = (levels - self._mean) / self._std
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
@@ -165,7 +168,8 @@ class LlavaRelevance:
             ValueError: for a question that with its answer does not fit into the model's context.
         """
         texts = [fill(self._prompt_template, q, self._image_tokens) for q in questions]
-        prompts: list[list[int]] = self.tokenizer(texts)["input_ids"]
+        template = self._prompt_template.replace(IMAGE, self._image_tokens)
+        prompts = tokenize(self.tokenizer, texts, template)
         longest = max(map(len, prompts))
         if longest + self._max_new_tokens > self._max_length:
             raise ValueError(

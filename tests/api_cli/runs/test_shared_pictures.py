@@ -23,7 +23,7 @@ from api_cli.options.llava import LlavaConfig
 from api_cli.options.run import RunConfig
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
-from api_cli.runs import pictures, reading
+from api_cli.runs import pictures, pixel_budget
 from api_cli.runs.jobs import Job, Variant
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.run import run
@@ -57,7 +57,7 @@ def decoded(monkeypatch) -> list[int]:
         sizes.append(len(content))
         return pictures.decode(content)
 
-    monkeypatch.setattr(reading, "decode", noting)
+    monkeypatch.setattr(pixel_budget, "decode", noting)
     return sizes
 
 
