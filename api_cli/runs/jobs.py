@@ -64,11 +64,6 @@ class Loaded(NamedTuple):
     kept: Relevance | None
     stamp: str | None = None
 
-    @property
-    def sha256(self) -> str:
-        """Of the encoded picture, 64 hex digits."""
-        return self.picture.sha256
-
 
 class Written(NamedTuple):
     """A sample's pictures in one setting, once they are saved."""

@@ -32,6 +32,6 @@ def manifest_row(
         **({} if sample.hint is None else {"query": sample.hint}),
         **(facts if mask_of == sample.key else {"mask_of": mask_of}),
         **{column_name(name): value for name, value in sample.extra.items()},
-        "image_sha256": loaded.sha256,
+        "image_sha256": loaded.picture.sha256,
         "flat": flat,
     }
