@@ -38,7 +38,8 @@ def rows_of(number, a_picture=1):
 
 def right(keys, number=60):
     """Answers that are right for these keys and wrong for the others."""
-    return {str(n): "red" if n in set(keys) else "blue" for n in range(number)}
+    keys = set(keys)
+    return {str(n): "red" if n in keys else "blue" for n in range(number)}
 
 
 @pytest.fixture
