@@ -79,6 +79,7 @@ def test_a_full_disk_is_named_with_the_way_out(tmp_path):
         f".{socket.gethostname()}.1.7f0c.tmp",  # of a container: its number is a living one here
         f".a.host.with.dots.{os.getpid()}.{'0' * 16}.tmp",
     ],
+    ids=["here", "elsewhere", "container", "dots"],
 )
 def test_leftovers_of_the_dead_are_removed_wherever_they_ran(name, tmp_path):
     (tmp_path / name).write_bytes(b"half")
