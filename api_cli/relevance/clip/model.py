@@ -83,7 +83,7 @@ class ClipRelevance:
         preprocess = PreprocessCfg(**self._visual.preprocess_cfg)
         if fit != "paper":
             preprocess = replace(preprocess, resize_mode="squash")
-        self._transform = Transform(preprocess, quick=precision != "fp32")
+        self._transform = Transform(preprocess, quick=precision == "bf16")
         self._square = Square(
             fit,
             self.grid,

@@ -22,8 +22,8 @@ class Transform:
     To the last bit, but for strips, which are not resized where the crop throws away, and for
     `quick`: torchvision's resize of 8-bit tensors takes a tenth of the time and differs from
     Pillow's by one level of 255 in 2 pixels of 1,000 of a photograph. With the demo model that
-    moves 6% of the masks by more than one grey level (7 at most): less than half precision does,
-    and too much for float32.
+    moves 6% of the masks by more than one grey level, 7 at most: less than bf16 does (76%, 13),
+    more than fp16 (2%, 2), and too much for float32.
 
     Args:
         config: open_clip's configuration of the model's preprocessing.
