@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_RESERVED_CHARACTERS = '/\\:*?"<>|$'  # what stands after a $, `datasets` and shells replace
 _ESCAPED = re.compile(r".*~[0-9a-f]{16}", re.IGNORECASE)
 _MAX_BYTES = 150  # of a name; file systems take 255, and other tools add to names
 
@@ -108,7 +109,7 @@ def _is_portable(name: str) -> bool:
 
 def _harmless(name: str) -> str:
     replaced = (
-        "_" if c in '/\\:*?"<>|' or unicodedata.category(c)[0] == "C" else c
+        "_" if c in _RESERVED_CHARACTERS or unicodedata.category(c)[0] == "C" else c
         for c in unicodedata.normalize("NFC", name)
     )
     return "".join(replaced).strip(" .")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 import datasets.packaged_modules
@@ -53,6 +54,13 @@ def test_words_that_datasets_reads_as_splits_or_formats_are_ended(key, begins):
     assert name.startswith(begins)
     assert len(name) == len(begins) + 16
     assert portable_name(key) in (key, f"{key.replace('/', '_')}~{name[-16:]}")
+
+
+@pytest.mark.parametrize("key", ["$HOME", "only ${PATH} 5", "US$_1"])
+def test_what_datasets_reads_as_a_variable_is_none_in_a_name(key):
+    for name in (safe_name(key), portable_name(key), safe_name(f"{key} test")):
+        assert os.path.expandvars(name) == name
+        assert name.startswith(key[: key.index("$")] + "_")
 
 
 def test_endings_that_datasets_takes_for_something_else_than_pictures_are_known():

@@ -166,6 +166,8 @@ KEYS = [
         "x" * 300,
         "data/train-00000-of-00001",
         "[test]",
+        "$HOME",
+        "a${PATH}b",
     ),
     *("a::b", "http://x/y", "~", "__pycache__/x", "%41", "#", "C:\\x", "a\0b", "\N{PILE OF POO}"),
 ]
