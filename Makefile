@@ -12,17 +12,17 @@ COUNTED := $(COUNTED_IN) $(COUNTED_IN)_shuffled-0
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.run ## Install what running needs, mask the demo set, and compare answers on masked scenes.
+demo: $(VENV)/.run ## Install what running needs, mask the demo set, and compare answers.
 	$(BIN)/apiprompt clip
 	$(BIN)/apiprompt llava
 	$(BIN)/apiprompt clip $(COUNTING) --quiet
 	$(BIN)/apiprompt clip $(COUNTING) --quiet --shuffle-masks 0
 	OMP_NUM_THREADS=1 $(BIN)/apiprompt ask $(COUNTED) --plain --backend hf --model demo --batch-size 16
 	$(BIN)/apiprompt compare experiments/PLAIN_counting-* $(COUNTED)
-	@echo "300 crowded scenes, counting one thing. Another picture's mask (shuffled) takes away half of the"
-	@echo "right answers, the picture's own none; its gain over plain is within chance at this size. It shows"
-	@echo "the way from pictures to a table, and that this small model heeds the mask; it is no evidence for"
-	@echo "the method. The pictures are in experiments/API*/."
+	@echo "A small model counts things in 300 crowded scenes. Another scene's mask (shuffled) takes nearly"
+	@echo "half of its right answers away, its own mask none on balance; the gain over plain is within"
+	@echo "chance here. It shows the way from pictures to a table, and is no evidence for the method."
+	@echo "The pictures are in experiments/API*/."
 
 test: $(VENV)/.test ## Install what testing needs, then run the tests.
 	$(BIN)/python -m pytest $(ARGS)

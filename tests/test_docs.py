@@ -6,8 +6,8 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 import yaml
@@ -80,9 +80,9 @@ def no_settings_of_this_machine(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
 
 
-def subcommand(words: list[str]) -> tuple[click.Command, list[str]]:
+def subcommand(words: list[str]) -> tuple[Any, list[str]]:
     """The command that words name, and what is left of them."""
-    command: click.Command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     while (below := getattr(command, "commands", {})) and words and words[0] in below:
         command, words = below[words[0]], words[1:]
     return command, words
@@ -116,7 +116,7 @@ def test_a_command_within_the_text_has_flags_that_there_are():
 
 def all_flags() -> set[str]:
     """Every flag of every subcommand, without dashes."""
-    commands = [typer.main.get_command(app)]
+    commands: list[Any] = [typer.main.get_command(app)]
     found: set[str] = set()
     for command in commands:
         commands += getattr(command, "commands", {}).values()
