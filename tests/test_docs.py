@@ -69,7 +69,7 @@ IN_TEXT = [
 
 @pytest.fixture(autouse=True)
 def no_settings_of_this_machine(monkeypatch, tmp_path):
-    for name in os.environ:
+    for name in list(os.environ):
         if name.startswith("APIPROMPT_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
