@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.runs.columns import column_name, plain_row
-from api_cli.runs.ledger import Row, read_lines
+from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.names import safe_name
 from api_cli.runs.run_folder import ERRORS, MANIFEST
 from datasets_manager import Sample
@@ -45,25 +45,30 @@ class Question(NamedTuple):
 
 def of_run(folder: Path) -> Iterator[tuple[Question, Row]]:
     """A run folder's questions with their rows; of samples that the run failed on, the faults."""
-    failed = {row["key"]: str(row.get("error")) for row in _rows(folder / ERRORS)}
+    failed = {row["key"]: row for row in read_rows(folder / ERRORS)}
+    parts_of: dict[str, list[str]] = {}  # keys of images by the id of their question, if it is one
+    for key in failed:
+        parts_of.setdefault(key.rpartition("_")[0], []).append(key)
 
     def items() -> Iterator[tuple[Row, tuple[Source, ...]]]:
-        for row in _rows(folder / MANIFEST):
+        for row in read_rows(folder / MANIFEST):
             failed.pop(row["key"], None)
             names = [row[column] for column in PICTURES if row.get(column)]
             yield row, tuple(Source(name, partial(_read, folder, name)) for name in names)
 
     for question, row in _by_question(items()):
-        parts = [key for key in failed if key.rpartition("_")[0] == question.key]
+        several = "image_number" in row  # not another sample whose key ends in a number
+        parts = [k for k in parts_of.get(question.key, ()) if several and k in failed]
         if parts:
-            fault = f"the run has no picture {', '.join(parts)}: {failed[parts[0]]}"
+            fault = f"the run has no picture {', '.join(parts)}: {failed[parts[0]].get('error')}"
             question = question._replace(fault=fault)
             for key in parts:
                 del failed[key]
         yield question, row
-    for key, error in failed.items():
-        fault = f"the run has no picture: {error}"
-        yield Question(key, 0, "", "", (), fault), {"key": key, "question": None}
+    for key, row in failed.items():
+        fault = f"the run has no picture: {row.get('error')}"
+        position = _position(row)
+        yield Question(key, position, "", "", (), fault), {"key": key, "question": None}
 
 
 def of_samples(samples: Iterable[Sample]) -> Iterator[tuple[Question, Row]]:
@@ -77,7 +82,7 @@ def _by_question(
     """Rows to questions: those that are images of one question come together, at the end."""
     several: dict[tuple[str, str], list[tuple[Row, tuple[Source, ...]]]] = {}
     for row, pictures in items:
-        shared = _shared_id(row)
+        shared = shared_id(row)
         if shared is None:
             yield _question(row["key"], row, pictures), row
         else:
@@ -94,7 +99,7 @@ def _by_question(
         yield question, {**row, "key": shared}
 
 
-def _shared_id(row: Row) -> str | None:
+def shared_id(row: Row) -> str | None:
     """The id of a question of which this row is one image of several; else None.
 
     The first and only image of a question has the question's id as its key.
@@ -110,7 +115,7 @@ def _question(key: str, row: Row, pictures: tuple[Source, ...]) -> Question:
     fault = "" if isinstance(text, str) and text.strip() else "the question is empty"
     return Question(
         key,
-        row.get("index", 0),
+        _position(row),
         text if isinstance(text, str) else "",
         prompt if isinstance(prompt, str) else "",
         pictures,
@@ -129,8 +134,9 @@ def _original(sample: Sample) -> Source:
     return Source(name, sample.read_image)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    return (row for _, row in read_lines(path) if row is not None)
+def _position(row: Row) -> int:
+    index = row.get("index")
+    return index if isinstance(index, int) else 0
 
 
 def _read(folder: Path, name: str) -> bytes:

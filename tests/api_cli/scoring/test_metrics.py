@@ -276,6 +276,7 @@ def test_letters_are_read_strictly(answer, letter):
         {"choices": ["cat", "dog"], "correct_choice_idx": 1},
         {"options": ["cat", "dog"], "label": "B"},
         {"multi-choice options": ["(A) cat", "(B) dog"], "answer": "(B)"},
+        {"choices": '["cat", "dog"]', "correct_choice_idx": 1},
         {"label": "B"},
     ],
 )
