@@ -172,6 +172,24 @@ def test_a_question_one_of_whose_images_is_missing_is_missing(lost, mmmu, tmp_pa
     assert shared in plain.answers
 
 
+def test_a_failed_sample_keeps_no_other_from_being_asked(tmp_path, asking):
+    keys = ["cat", "cat_1", "cat_2", "dog"]
+    root = write_pictures(tmp_path / "pictures", 4, key=keys)
+    run = write_run(root, tmp_path / "out", failed=["cat_1", "dog"])
+    [answers] = sets(asking(run))
+    assert set(answers.answers) == {"cat", "cat_2"}
+    assert set(answers.errors) == {"cat_1", "dog"}
+
+
+def test_a_failed_sample_stands_at_its_own_place_of_the_range(tmp_path, asking):
+    root = write_pictures(tmp_path / "pictures", 4)
+    run = write_run(root, tmp_path / "out", failed=["k0", "k3"])
+    [first] = sets(asking(run, range=(0, 2)))
+    assert (set(first.answers), set(first.errors)) == ({"k1"}, {"k0"})
+    [both] = sets(asking(run, range=(2, 4)))
+    assert (set(both.answers), set(both.errors)) == ({"k1", "k2"}, {"k0", "k3"})
+
+
 def test_the_text_a_row_was_asked_with_stands_beside_its_answer(run, asking):
     [answers] = sets(asking(run))
     row = answers.answers["k0"]
