@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from filelock import FileLock
 
 from api_cli.asking.exchange import Failure, Reply
 from api_cli.errors import RunFolderError
 from api_cli.runs.files import remove_leftovers, write_whole
-from api_cli.runs.ledger import Ledger, Row, read_lines, to_line
+from api_cli.runs.ledger import Ledger, Row, read_lines, read_rows, to_line
+from api_cli.runs.locks import Lock
 from api_cli.runs.names import digest_text, safe_name
 
 FOLDER = "answers"
@@ -89,7 +89,7 @@ class AnswersFolder:
     def __init__(self, path: Path, settings: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path / ".lock")
+        self._lock = Lock(path / ".lock")
         self._answers = Ledger(path / ANSWERS, self._lock, _answered)
         self._errors: Ledger[None] = Ledger(path / ERRORS, self._lock, lambda row: None)
         with self._lock:
@@ -251,7 +251,6 @@ def read_record(folder: Path) -> dict[str, Any]:
 def _by_key(path: Path) -> dict[str, Row]:
     """Rows by key, the first of each."""
     rows: dict[str, Row] = {}
-    for _, row in read_lines(path):
-        if row is not None:
-            rows.setdefault(row["key"], row)
+    for row in read_rows(path):
+        rows.setdefault(row["key"], row)
     return rows

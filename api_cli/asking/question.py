@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from api_cli.runs.columns import column_name, plain_row
-from api_cli.runs.ledger import Row, read_lines
+from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.names import safe_name
 from api_cli.runs.run_folder import ERRORS, MANIFEST
 from datasets_manager import Sample
@@ -43,58 +43,70 @@ class Question(NamedTuple):
     fault: str = ""
 
 
+class _Part(NamedTuple):
+    """A row with its pictures: a question, or one of a question's images; and why not to ask it."""
+
+    row: Row
+    pictures: tuple[Source, ...]
+    fault: str = ""
+
+
 def of_run(folder: Path) -> Iterator[tuple[Question, Row]]:
     """A run folder's questions with their rows; of samples that the run failed on, the faults."""
-    failed = {row["key"]: str(row.get("error")) for row in _rows(folder / ERRORS)}
+    failed = {row["key"]: row for row in read_rows(folder / ERRORS)}
+    parts_of: dict[str, list[str]] = {}  # keys of images by the id of their question, if it is one
+    for key in failed:
+        parts_of.setdefault(key.rpartition("_")[0], []).append(key)
 
-    def items() -> Iterator[tuple[Row, tuple[Source, ...]]]:
-        for row in _rows(folder / MANIFEST):
+    def parts_there() -> Iterator[_Part]:
+        for row in read_rows(folder / MANIFEST):
             failed.pop(row["key"], None)
             names = [row[column] for column in PICTURES if row.get(column)]
-            yield row, tuple(Source(name, partial(_read, folder, name)) for name in names)
+            yield _Part(row, tuple(Source(name, partial(_read, folder, name)) for name in names))
 
-    for question, row in _by_question(items()):
-        parts = [key for key in failed if key.rpartition("_")[0] == question.key]
+    for question, row in _by_question(parts_there()):
+        several = "image_number" in row  # not another sample whose key ends in a number
+        parts = [k for k in parts_of.get(question.key, ()) if several and k in failed]
         if parts:
-            fault = f"the run has no picture {', '.join(parts)}: {failed[parts[0]]}"
+            fault = f"the run has no picture {', '.join(parts)}: {failed[parts[0]].get('error')}"
             question = question._replace(fault=fault)
             for key in parts:
                 del failed[key]
         yield question, row
-    for key, error in failed.items():
-        fault = f"the run has no picture: {error}"
-        yield Question(key, 0, "", "", (), fault), {"key": key, "question": None}
+    for key, row in failed.items():
+        fault = f"the run has no picture: {row.get('error')}"
+        position = _position(row)
+        yield Question(key, position, "", "", (), fault), {"key": key, "question": None}
 
 
 def of_samples(samples: Iterable[Sample]) -> Iterator[tuple[Question, Row]]:
     """A dataset's questions about its originals, with rows as a run's manifest has them."""
-    return _by_question((_row(sample), (_original(sample),)) for sample in samples)
+    return _by_question(map(_part, samples))
 
 
-def _by_question(
-    items: Iterable[tuple[Row, tuple[Source, ...]]],
-) -> Iterator[tuple[Question, Row]]:
+def _by_question(parts: Iterable[_Part]) -> Iterator[tuple[Question, Row]]:
     """Rows to questions: those that are images of one question come together, at the end."""
-    several: dict[tuple[str, str], list[tuple[Row, tuple[Source, ...]]]] = {}
-    for row, pictures in items:
-        shared = _shared_id(row)
+    several: dict[tuple[str, str], list[_Part]] = {}
+    for part in parts:
+        shared = shared_id(part.row)
         if shared is None:
-            yield _question(row["key"], row, pictures), row
+            yield _question(part.row["key"], part), part.row
         else:
-            several.setdefault((shared, str(row["question"])), []).append((row, pictures))
-    for (shared, _), parts in several.items():
-        parts.sort(key=lambda part: part[0]["image_number"])
-        row = parts[0][0]
-        pictures = tuple(picture for _, some in parts for picture in some)
-        question = _question(shared, row, pictures)
-        wanted = row.get("image_count", len(parts))
-        if len(parts) < wanted:
-            fault = f"only {len(parts)} of the question's {wanted} pictures are there"
+            several.setdefault((shared, str(part.row["question"])), []).append(part)
+    for (shared, _), together in several.items():
+        together.sort(key=lambda part: part.row["image_number"])
+        row = together[0].row
+        pictures = tuple(picture for part in together for picture in part.pictures)
+        fault = next((part.fault for part in together if part.fault), "")
+        question = _question(shared, _Part(row, pictures, fault))
+        wanted = row.get("image_count", len(together))
+        if len(together) < wanted:
+            fault = f"only {len(together)} of the question's {wanted} pictures are there"
             question = question._replace(fault=fault)
         yield question, {**row, "key": shared}
 
 
-def _shared_id(row: Row) -> str | None:
+def shared_id(row: Row) -> str | None:
     """The id of a question of which this row is one image of several; else None.
 
     The first and only image of a question has the question's id as its key.
@@ -105,12 +117,14 @@ def _shared_id(row: Row) -> str | None:
     return None if shared is None or str(shared) == row["key"] else str(shared)
 
 
-def _question(key: str, row: Row, pictures: tuple[Source, ...]) -> Question:
+def _question(key: str, part: _Part) -> Question:
+    row, pictures, fault = part
     text, prompt = row.get("question"), row.get("prompt")
-    fault = "" if isinstance(text, str) and text.strip() else "the question is empty"
+    if not (fault or (isinstance(text, str) and text.strip())):
+        fault = "the question is empty"
     return Question(
         key,
-        row.get("index", 0),
+        _position(row),
         text if isinstance(text, str) else "",
         prompt if isinstance(prompt, str) else "",
         pictures,
@@ -118,19 +132,21 @@ def _question(key: str, row: Row, pictures: tuple[Source, ...]) -> Question:
     )
 
 
-def _row(sample: Sample) -> Mapping[str, Any]:
-    extra = {column_name(name): value for name, value in sample.extra.items()}
+def _part(sample: Sample) -> _Part:
+    """A sample with its original; what a run would not have masked is not asked about either."""
+    fault, extra = sample.fault or "", {}
+    try:
+        extra = {column_name(name): value for name, value in sample.extra.items()}
+    except Exception as error:  # whatever a dataset's own columns raise is the sample's matter
+        fault = fault or f"{type(error).__name__}: {error}"
     own = {"key": sample.key, "index": sample.index, "question": sample.question}
-    return plain_row(own | extra)
-
-
-def _original(sample: Sample) -> Source:
     name = sample.image.name if isinstance(sample.image, Path) else safe_name(sample.key)
-    return Source(name, sample.read_image)
+    return _Part(plain_row(own | extra), (Source(name, sample.read_image),), fault)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    return (row for _, row in read_lines(path) if row is not None)
+def _position(row: Row) -> int:
+    index = row.get("index")
+    return index if isinstance(index, int) else 0
 
 
 def _read(folder: Path, name: str) -> bytes:

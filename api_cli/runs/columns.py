@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -100,6 +101,14 @@ def plain(value: Any, depth: int = 0) -> Any:
     if hasattr(value, "tolist"):  # NumPy's
         return plain(value.tolist(), depth)
     return text(str(value))
+
+
+def unfold(value: Any) -> Any:
+    """A list or mapping from the JSON text that `Columns.fit` made of it; all else as it is."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def _digits(value: int) -> str:

@@ -39,6 +39,11 @@ def read_lines(path: Path, position: int = 0) -> Iterator[Line]:
             yield Line(content, _parse(content))
 
 
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole rows of a file, in order."""
+    return (row for _, row in read_lines(path) if row is not None)
+
+
 def to_line(row: Row) -> bytes:
     """A row as a line."""
     # in ASCII, since U+2028 and its like end lines for many readers
@@ -114,7 +119,7 @@ class Ledger(Generic[T]):
 
     def rows(self) -> Iterator[Row]:
         """Every whole row that is in the file now."""
-        return (row for _, row in read_lines(self.path) if row is not None)
+        return read_rows(self.path)
 
     def append(self, row: Row) -> None:
         """Add a row; where its key has one by now, the file stays as it is."""

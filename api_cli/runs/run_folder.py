@@ -15,7 +15,7 @@ from api_cli.runs.columns import Columns, plain_row, text
 from api_cli.runs.failures import Failures
 from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.group import Group
-from api_cli.runs.ledger import Ledger, Row, read_lines, to_line
+from api_cli.runs.ledger import Ledger, Row, read_rows, to_line
 from api_cli.runs.locks import Lock
 from api_cli.runs.names import SampleNames, digest_question
 from api_cli.runs.pictures import FORMATS
@@ -263,8 +263,8 @@ class RunFolder:
         stems = {self._names(key) for key in self._names.keys}
         extension = recorded_format(self.path) or self._extension
         pictures = {f"{stem}.{extension}" for stem in stems}
-        for _, row in read_lines(self.path / MANIFEST):
-            if row is not None and "image_sha256" in row:  # not of a user's own image folder
+        for row in read_rows(self.path / MANIFEST):
+            if "image_sha256" in row:  # not of a user's own image folder
                 pictures |= _pictures(row)
                 stems |= {name.rsplit(".", 1)[0] for name in _pictures(row)}
         beside = {stem + suffix for stem in stems for suffix in _BESIDE}
@@ -279,8 +279,7 @@ def finished_keys(path: Path) -> set[str]:
         present = {entry.name for entry in os.scandir(path)}
     except OSError:
         return set()
-    rows = (row for _, row in read_lines(path / MANIFEST) if row is not None)
-    return {row["key"] for row in rows if _pictures(row) <= present}
+    return {row["key"] for row in read_rows(path / MANIFEST) if _pictures(row) <= present}
 
 
 def _pictures(row: Row) -> set[str]:

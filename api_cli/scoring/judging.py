@@ -9,12 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
-
 from api_cli.asking.answers import AnswerSet, digest8
 from api_cli.asking.client import Server, ask_all
 from api_cli.asking.exchange import Failure, Prompt, Reply, Request
 from api_cli.runs.ledger import Ledger, Row
+from api_cli.runs.locks import Lock
 from api_cli.runs.names import digest_text, safe_name
 from api_cli.scoring.judges import Judge
 from api_cli.scoring.metrics import UnscorableError
@@ -83,7 +82,7 @@ def judge_answers(
     """
     cases, scores = _cases(answers, bench.judge)
     path = bench.file(answers.folder)
-    kept = Ledger(path, FileLock(answers.folder / ".lock"), lambda row: row)
+    kept = Ledger(path, Lock(answers.folder / ".lock"), lambda row: row)
     if path.exists():
         # of an answer that was another when it was judged, nothing is kept
         kept.load(lambda row: row["key"] in cases and row["asked"] == cases[row["key"]].asked)

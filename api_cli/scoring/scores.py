@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.asking.answers import AnswerSet
-from api_cli.runs.ledger import Row, read_lines
+from api_cli.asking.question import shared_id
+from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.run_folder import ERRORS, MANIFEST
 from api_cli.scoring.metrics import UnscorableError, Verdict
 
@@ -69,17 +70,16 @@ def missing_keys(answers: AnswerSet) -> list[str]:
     run = answers.folder.parents[1]
     keys = {_question_of(row, answers.questions): None for row in answers.questions.values()}
     for name in (MANIFEST, ERRORS):
-        for _, row in read_lines(run / name):
-            if row is not None:
-                keys.setdefault(_question_of(row, answers.questions))
+        for row in read_rows(run / name):
+            keys.setdefault(_question_of(row, answers.questions))
     return [key for key in keys if key not in answers.answers]
 
 
 def _question_of(row: Row, questions: Mapping[str, Row]) -> str:
     """The key of the question that a row belongs to."""
+    if (shared := shared_id(row)) is not None:
+        return shared
     key = str(row["key"])
-    if isinstance(row.get("image_number"), int) and row.get("id"):
-        return str(row["id"])
     head = key.rpartition("_")[0]  # an image of several that failed: its key is all that is known
     several = row.get("question") is None and "image_number" in questions.get(head, {})
     return head if several else key

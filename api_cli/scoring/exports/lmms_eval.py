@@ -11,15 +11,17 @@ import base64
 import glob
 import importlib.util
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from api_cli.runs.columns import unfold
 from api_cli.runs.ledger import Row
 from api_cli.scoring.exports.run import Run, facts, link_pictures
 from api_cli.scoring.files import write_rows
+from api_cli.scoring.metrics.verdict import right_answers
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -51,12 +53,12 @@ class Task(NamedTuple):
 
 
 def _capabilities(row: dict[str, Any]) -> dict[str, Any]:
-    capability = row.get("capability")
+    capability = unfold(row.get("capability"))
     return row | ({"capability": ",".join(capability)} if isinstance(capability, list) else {})
 
 
 def _answers_as_texts(row: dict[str, Any]) -> dict[str, Any]:
-    answers = [one["answer"] if isinstance(one, Mapping) else one for one in row["answers"]]
+    answers = right_answers(row) if row.get("answers") else []  # of a test split
     # the task adds the suffix itself
     return row | {"answers": answers, "question_id": str(row["question_id"]).removesuffix(".jpg")}
 

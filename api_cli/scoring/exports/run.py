@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from api_cli.errors import RunFolderError
-from api_cli.runs.ledger import Row, read_lines
+from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.record import RECORD
 from api_cli.runs.run_folder import MANIFEST
 
@@ -48,7 +48,7 @@ def read_run(folder: Path) -> Run:
         settings = yaml.safe_load((folder / RECORD).read_text(encoding="utf-8"))["settings"]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise RunFolderError(f"{folder} holds no record of a run ({RECORD})") from error
-    rows = [row for _, row in read_lines(folder / MANIFEST) if row is not None]
+    rows = list(read_rows(folder / MANIFEST))
     if not rows:
         raise RunFolderError(f"{folder} holds no pictures: its {MANIFEST} is missing or empty")
     return Run(folder, dict(settings), rows)

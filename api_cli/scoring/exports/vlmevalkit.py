@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from api_cli.runs.columns import unfold
 from api_cli.runs.ledger import Row
 from api_cli.scoring.exports.run import Run, facts
 from api_cli.scoring.files import write_json
@@ -95,6 +96,7 @@ def _fields(row: Row) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     """A value as those tables have it; a list of names with commas, other lists as JSON."""
+    value = unfold(value)
     if isinstance(value, list):
         plain = all(isinstance(one, str) and "," not in one for one in value)
         return ",".join(value) if plain and len(set(value)) == len(value) else json.dumps(value)

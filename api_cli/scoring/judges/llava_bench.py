@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from api_cli.asking.exchange import Sampling
+from api_cli.runs.columns import unfold
 from api_cli.scoring.judges.judge import Judge
 from api_cli.scoring.metrics import Figures, Row, Scored, UnscorableError, Verdict
 from api_cli.scoring.metrics.verdict import category
@@ -34,7 +35,7 @@ def prompt(row: Row, answer: str) -> str:
             f"no {' and no '.join(missing)} in the sample's row; the hub's rows have them, and "
             "those from disk where context.jsonl and answers_gpt4.jsonl are beside questions.jsonl"
         )
-    caption = row["caption"]
+    caption = unfold(row["caption"])
     caption = "\n".join(map(str, caption)) if isinstance(caption, list) else str(caption)
     return (
         f"[Context]\n{caption}\n\n"

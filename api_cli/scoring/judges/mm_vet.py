@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from api_cli.asking.exchange import Sampling
+from api_cli.runs.columns import unfold
 from api_cli.scoring.judges.judge import Judge
 from api_cli.scoring.metrics import Figures, Row, Scored, UnscorableError, Verdict
 from api_cli.scoring.metrics.verdict import accuracy
@@ -41,7 +42,7 @@ def read(judgement: str) -> Verdict | None:
 
 def groups(row: Row) -> Iterable[str]:
     """Each capability that the question needs (a list, or a text with commas), and all together."""
-    capability = row.get("capability") or ()
+    capability = unfold(row.get("capability")) or ()
     names = capability.split(",") if isinstance(capability, str) else capability
     names = [str(name).strip() for name in names]
     return (*names, *(["+".join(sorted(names))] if len(names) > 1 else []))

@@ -11,6 +11,7 @@ import re
 import string
 from collections.abc import Mapping
 
+from api_cli.runs.columns import unfold
 from api_cli.scoring.metrics.text import normalise
 from api_cli.scoring.metrics.verdict import Row, UnscorableError, Verdict
 
@@ -66,7 +67,8 @@ def read_options(row: Row) -> dict[str, str]:
         lettered[at] = str(row[at])
     if lettered:
         return lettered
-    listed = next((row[name] for name in _LISTS if isinstance(row.get(name), list)), None)
+    lists = (unfold(row.get(name)) for name in _LISTS)
+    listed = next((one for one in lists if isinstance(one, list)), None)
     if not listed:
         return dict.fromkeys(string.ascii_uppercase[:_UNKNOWN], "")
     options = {}

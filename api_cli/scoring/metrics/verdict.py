@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from api_cli.runs.columns import unfold
+
 Row = Mapping[str, Any]
+_LARGEST_EXACT = 2**53  # integer, as a float
 
 
 class UnscorableError(ValueError):
@@ -77,12 +80,24 @@ def right_answers(row: Row) -> list[str]:
     Raises:
         UnscorableError: where there is neither.
     """
-    answers = row.get("answers")
+    answers = unfold(row.get("answers"))
     if answers is None or answers == []:
         answers = [row.get("answer")]
-    if isinstance(answers, str):
+    if not isinstance(answers, list):
         answers = [answers]
-    texts = [one.get("answer") if isinstance(one, Mapping) else one for one in answers]
+    texts = [_within(one) for one in answers]
     if any(text is None or isinstance(text, Mapping | list) for text in texts):
         raise UnscorableError("no 'answer' and no list of 'answers' in the sample's row")
-    return [str(text) for text in texts]
+    return [_as_text(text) for text in texts]
+
+
+def _within(answer: Any) -> Any:
+    """The `answer` of an object; other answers as they are, be they texts with brackets."""
+    opened = unfold(answer)
+    return opened.get("answer") if isinstance(opened, Mapping) else answer
+
+
+def _as_text(value: Any) -> str:
+    """A value as text: 7 also where it is 7.0, as a manifest has it whose column holds 2.5 too."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_EXACT
+    return str(int(value) if whole else value)

@@ -7,9 +7,12 @@ from hashlib import sha256
 
 import pytest
 
+from api_cli.asking.question import of_samples
 from api_cli.asking.template import Template, read_template, shipped_prompts
 from api_cli.errors import RunFolderError, UsageError
 from api_cli.runs.pictures import decode, encode
+from datasets_manager import DatasetError, Sample
+from datasets_manager.tables import Extra
 from tests.api_cli.asking.conftest import sets, write_pictures, write_run
 from tests.api_cli.asking.servers import pictures_of
 from tests.conftest import read_json_lines, write_json_lines
@@ -170,6 +173,45 @@ def test_a_question_one_of_whose_images_is_missing_is_missing(lost, mmmu, tmp_pa
     assert masked.missing == [shared]
     assert set(masked.errors) == {shared}
     assert shared in plain.answers
+
+
+def test_a_failed_sample_keeps_no_other_from_being_asked(tmp_path, asking):
+    keys = ["cat", "cat_1", "cat_2", "dog"]
+    root = write_pictures(tmp_path / "pictures", 4, key=keys)
+    run = write_run(root, tmp_path / "out", failed=["cat_1", "dog"])
+    [answers] = sets(asking(run))
+    assert set(answers.answers) == {"cat", "cat_2"}
+    assert set(answers.errors) == {"cat_1", "dog"}
+
+
+def test_what_a_run_would_not_mask_is_not_asked_about_either(tmp_path, server, asking):
+    root = write_pictures(tmp_path / "pictures", 3, key=["a", "a", "b"])
+    [plain] = sets(asking(dataset="imagefolder", data_root=root))
+    assert set(plain.answers) == {"a", "b"}
+    [(key, row)] = plain.errors.items()
+    assert key == "a (sample 1)"
+    assert "share the key 'a'" in row["error"]
+    assert len(server.asked) == 2
+
+
+def test_columns_that_cannot_be_read_cost_their_sample_alone():
+    def unreadable():
+        raise DatasetError("row 0: date cannot be read")
+
+    samples = [Sample("a", 0, b"", "What?", Extra(unreadable)), Sample("b", 1, b"", "Who?")]
+    [(first, row), (second, _)] = of_samples(samples)
+    assert "date cannot be read" in first.fault
+    assert row == {"key": "a", "index": 0, "question": "What?"}
+    assert (second.key, second.fault) == ("b", "")
+
+
+def test_a_failed_sample_stands_at_its_own_place_of_the_range(tmp_path, asking):
+    root = write_pictures(tmp_path / "pictures", 4)
+    run = write_run(root, tmp_path / "out", failed=["k0", "k3"])
+    [first] = sets(asking(run, range=(0, 2)))
+    assert (set(first.answers), set(first.errors)) == ({"k1"}, {"k0"})
+    [both] = sets(asking(run, range=(2, 4)))
+    assert (set(both.answers), set(both.errors)) == ({"k1", "k2"}, {"k0", "k3"})
 
 
 def test_the_text_a_row_was_asked_with_stands_beside_its_answer(run, asking):

@@ -54,6 +54,28 @@ def test_help_and_version_answer_without_loading_torch():
     assert "imagefolder" in process.stdout
 
 
+def test_a_run_from_kept_maps_starts_nothing_heavy(apiprompt, tmp_path):
+    apiprompt("clip", "--range", 0, 2)
+    script = (
+        "import sys\nfrom api_cli.cli import main\n"
+        "sys.argv = ['apiprompt', 'clip', '--range', '0', '2', '--enhance-coe', '9']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'torchvision', 'transformers', 'open_clip', 'datasets', 'openai'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert len(read_json_lines(tmp_path / process.stdout.strip() / "metadata.jsonl")) == 2
+
+
 def test_flags_take_either_spelling(apiprompt):
     for flags in (
         ("--layer-index", "-1", "--enhance-coe=2.50", "--model-name", "a_b-c"),

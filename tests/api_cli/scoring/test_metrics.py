@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from api_cli.runs.columns import Columns, plain_row
 from api_cli.scoring.metrics import METRICS, UnscorableError
 from api_cli.scoring.metrics.letter import parse as parse_letter
 from api_cli.scoring.metrics.mme import parse as parse_mme
 from api_cli.scoring.metrics.mmmu import parse_choice, parse_open
+from api_cli.scoring.metrics.verdict import right_answers
 from api_cli.scoring.metrics.vqa import normalise
 
 
@@ -276,6 +278,7 @@ def test_letters_are_read_strictly(answer, letter):
         {"choices": ["cat", "dog"], "correct_choice_idx": 1},
         {"options": ["cat", "dog"], "label": "B"},
         {"multi-choice options": ["(A) cat", "(B) dog"], "answer": "(B)"},
+        {"choices": '["cat", "dog"]', "correct_choice_idx": 1},
         {"label": "B"},
     ],
 )
@@ -285,3 +288,26 @@ def test_options_and_right_letters_stand_in_several_columns(row):
     assert score("letter", row, "A dog, I think").score == float(len(row) > 1)
     with pytest.raises(UnscorableError, match="no letter"):
         score("letter", {"choices": ["x"]}, "A")
+
+
+@pytest.mark.parametrize(
+    ("original", "others"),
+    [
+        ({"answers": ["a cat", "cat"]}, [{"answers": "a text"}]),
+        ({"answers": [{"answer": "cat"}]}, [{"answers": ["cat"]}]),
+        ({"answers": ["cat"]}, [{"answers": [None, "dog"]}]),
+        ({"answer": 7}, [{"answer": 2.5}]),
+        ({"answer": 7}, [{"answer": "seven"}]),
+        ({"answer": "[7]"}, [{"answer": ["7"]}]),
+    ],
+)
+def test_a_row_scores_the_same_where_its_column_holds_several_kinds(original, others):
+    columns = Columns()
+    for row in (original, *others):
+        columns.add(plain_row(row))
+    written = columns.fit(plain_row(original))
+    assert columns.mixed
+    assert right_answers(written) == right_answers(original)
+    for metric in ("exact", "anls"):
+        for answer in ("cat", "7", "[7]"):
+            assert score(metric, written, answer) == score(metric, original, answer)
