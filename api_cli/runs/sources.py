@@ -47,7 +47,8 @@ class Sources:
         """Write what is new beside what others have written; the folder's lock is held."""
         if self._new:
             marks = self._read() | self._new
-            content = json.dumps(marks, separators=(",", ":"), sort_keys=True)  # equal where they are
+            # sorted, so that equal folders are equal
+            content = json.dumps(marks, separators=(",", ":"), sort_keys=True)
             write_whole(self._path, content.encode())
             self._new.clear()
 
