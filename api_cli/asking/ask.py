@@ -80,7 +80,7 @@ def ask(config: AskConfig, console: Console) -> Report:
             else f"--answers-of: --prompt {config.prompt} shows no {{answer}}; try iterative"
         )
     backend = backend_of(config, console)
-    targets = find_targets(config)
+    targets = find_targets(config, console.say)
     settings = _settings(config, template, backend)
     name = folder_name(backend.model_name, settings)
     if config.dry_run:

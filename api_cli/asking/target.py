@@ -70,15 +70,19 @@ class Target(NamedTuple):
                     yield source, self.encoding
 
 
-def find_targets(config: AskConfig) -> list[Target]:
+def find_targets(config: AskConfig, say: Callable[[str], None] = lambda line: None) -> list[Target]:
     """What the configuration asks about.
+
+    Args:
+        config: of the command.
+        say: takes what a dataset leaves out, where no run has said it.
 
     Raises:
         ApipromptError, DatasetError: where a run or the dataset is not as it should be.
     """
     forced = None if config.image_format == "as-is" else Encoding.of(config.image_format)
     if not config.runs:
-        return [_originals(config, config.output_folder, forced or Encoding(), None)]
+        return [_originals(config, config.output_folder, forced or Encoding(), None, say)]
     targets: list[Target] = []
     keys_of: dict[tuple[DataConfig, Path, Encoding], set[str]] = {}
     for run in find_runs(config.runs):
@@ -109,7 +113,11 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def _originals(
-    data: DataConfig, output_folder: Path, encoding: Encoding, keys: set[str] | None
+    data: DataConfig,
+    output_folder: Path,
+    encoding: Encoding,
+    keys: set[str] | None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Target:
     """The originals of a dataset; of these keys alone, where they are given."""
     opened: list[Dataset] = []
@@ -117,6 +125,8 @@ def _originals(
     def questions() -> Iterator[tuple[Question, Row]]:
         if not opened:
             opened.append(_open(data))
+            for note in opened[0].notes:
+                say(note)
         for question, row in of_samples(opened[0]):
             if keys is None or question.key in keys:
                 yield question, row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -50,6 +50,72 @@ def to_line(row: Row) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
+class SharedFile:
+    """A file of lines that several processes append to or replace; its lock is held by the caller.
+
+    Args:
+        path: the file; made by the first append.
+
+    Attributes:
+        end: bytes that are known of it: read, or written by this object.
+        torn: whether what is known of it ends within a line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.end = 0
+        self.torn = False
+        self._inode = 0
+
+    def has_news(self) -> bool:
+        """Whether it is not as it is known; `end` is 0 then if it is another file by now."""
+        inode, size = self._status()
+        if (inode, size) == (self._inode, self.end):
+            return False
+        if inode != self._inode or size < self.end:
+            self.forget()
+        return True
+
+    def forget(self) -> None:
+        """Know nothing of it."""
+        self._inode, self.end, self.torn = 0, 0, False
+
+    def news(self) -> Iterator[Line]:
+        """The lines beyond `end`, known once they are given."""
+        self._inode, _ = self._status()
+        for line in read_lines(self.path, self.end):
+            self.end += len(line.content)
+            self.torn = line.content[-1:] != b"\n"
+            yield line
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Write lines at its end, all at once."""
+        content = b"\n" * self.torn + b"".join(lines)
+        with self.path.open("ab") as file:
+            file.write(content)
+        self._know()
+
+    def replace(self, lines: Iterable[bytes]) -> None:
+        """Put other lines in place of its own; without any there is no file."""
+        if content := b"".join(lines):
+            write_whole(self.path, content)
+        else:
+            self.path.unlink(missing_ok=True)
+        self._know()
+
+    def _know(self) -> None:
+        self.torn = False
+        self._inode, self.end = self._status()
+
+    def _status(self) -> tuple[int, int]:
+        """Inode and size; zeros where there is no file."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return status.st_ino, status.st_size
+
+
 class Ledger(Generic[T]):
     """An append-only JSON-lines file keyed by each row's `key`.
 
@@ -69,13 +135,11 @@ class Ledger(Generic[T]):
     def __init__(
         self, path: Path, lock: AbstractContextManager[Any], remember: Callable[[Row], T]
     ) -> None:
-        self.path = path
+        self._file = SharedFile(path)
         self.position = 0
         self._lock = lock
         self._remember = remember
         self._rows: dict[str, T] = {}
-        self._seen: tuple[int, int] = (0, 0)  # inode, and bytes read of it
-        self._torn = False  # whether the file ends within a line
 
     def __contains__(self, key: str) -> bool:
         return key in self._rows
@@ -99,27 +163,24 @@ class Ledger(Generic[T]):
         """
         with self._lock:
             self._rows.clear()
-            self.position = end = 0
+            self._file.forget()
+            self.position = 0
             dropped = set()
-            content = b"\n"
-            for number, (content, row) in enumerate(read_lines(self.path)):
-                self.position, end = end, end + len(content)
+            for number, row in enumerate(self._read()):
                 if row is None or row["key"] in self._rows or not keep(row):
                     dropped.add(number)
                 else:
                     self._rows[row["key"]] = self._remember(row)
-            self._torn = content[-1:] != b"\n"
-            self._note_end()
-            if mend and (dropped or self._torn):
-                self._write(
+            if mend and (dropped or self._file.torn):
+                self._file.replace(
                     line.content.rstrip(b"\n") + b"\n"
-                    for number, line in enumerate(read_lines(self.path))
+                    for number, line in enumerate(read_lines(self._file.path))
                     if number not in dropped
                 )
 
     def rows(self) -> Iterator[Row]:
         """Every whole row that is in the file now."""
-        return read_rows(self.path)
+        return read_rows(self._file.path)
 
     def append(self, row: Row) -> None:
         """Add a row; where its key has one by now, the file stays as it is."""
@@ -136,57 +197,34 @@ class Ledger(Generic[T]):
             if not new:
                 return
             lines = [to_line(row) for row in new.values()]
-            end = self._seen[1] + self._torn
-            with self.path.open("ab") as file:
-                file.write(b"\n" * self._torn + b"".join(lines))
+            end = self._file.end + self._file.torn
+            self._file.append(lines)
             for (key, row), line in zip(new.items(), lines, strict=True):
                 self.position, end = end, end + len(line)
                 self._rows[key] = self._remember(row)
-            self._torn = False
-            self._note_end()
 
     def rewrite(self, lines: Collection[bytes]) -> None:
         """Put other lines for the same rows; nothing is written where they are the same."""
         with self._lock:
-            if [line.content for line in read_lines(self.path)] != lines:
-                self._write(lines)
+            if [line.content for line in read_lines(self._file.path)] != lines:
+                self._file.replace(lines)
 
     def catch_up(self) -> None:
         """Take in what other processes have written since the last look; the lock is held."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            self._rows.clear()
-            self._seen, self._torn = (0, 0), False
+        if not self._file.has_news():
             return
-        inode, end = self._seen
-        if (status.st_ino, status.st_size) == self._seen:
-            return
-        if status.st_ino != inode or status.st_size < end:
+        if self._file.end == 0:
             self._rows.clear()
-            end = 0
-        for content, row in read_lines(self.path, end):
-            self.position, end = end, end + len(content)
-            self._torn = content[-1:] != b"\n"
+        for row in self._read():
             if row is not None and row["key"] not in self._rows:
                 self._rows[row["key"]] = self._remember(row)
-        self._note_end()
 
-    def _write(self, lines: Iterable[bytes]) -> None:
-        content = b"".join(lines)
-        if content:
-            write_whole(self.path, content)
-        else:
-            self.path.unlink(missing_ok=True)
-        self._torn = False
-        self._note_end()
-
-    def _note_end(self) -> None:
-        try:
-            status = self.path.stat()
-            self._seen = (status.st_ino, status.st_size)
-        except FileNotFoundError:
-            self._seen = (0, 0)
+    def _read(self) -> Iterator[dict[str, Any] | None]:
+        """What each line says that is not known yet; `position` is where that one begins."""
+        end = self._file.end
+        for content, row in self._file.news():
+            self.position, end = end, end + len(content)
+            yield row
 
 
 def _parse(content: bytes) -> dict[str, Any] | None:

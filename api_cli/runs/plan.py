@@ -146,7 +146,7 @@ def pending(
         if len(missing) < len(opened):
             finished.append(sample)
     _check_pictures(dataset, finished, [there for _, there in opened], verify)
-    if finished and jobs:
+    if jobs and len(jobs) < len(samples):
         console.say(f"{len(samples) - len(jobs)} of {len(samples)} samples are finished already")
     return jobs
 

@@ -127,6 +127,8 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
             progress=advance,
         )
         report = belt.run(jobs)
+    for variant, _ in opened:  # also those that lacked nothing, whose pictures were looked at
+        variant.sink.close()
     return Outcome(folders, report)
 
 

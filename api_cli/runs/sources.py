@@ -46,7 +46,9 @@ class Sources:
     def save(self) -> None:
         """Write what is new beside what others have written; the folder's lock is held."""
         if self._new:
-            content = json.dumps({**self._read(), **self._new}, separators=(",", ":"))
+            marks = self._read() | self._new
+            # sorted, so that equal folders are equal
+            content = json.dumps(marks, separators=(",", ":"), sort_keys=True)
             write_whole(self._path, content.encode())
             self._new.clear()
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from api_cli.cli import app
@@ -69,6 +70,16 @@ def test_folders_go_to_stdout_and_the_rest_to_stderr(server, tmp_path):
     cut = CliRunner().invoke(app, [*flags, "--max-tokens", "3"])
     assert cut.exit_code == 3
     assert "6 answered with nothing: the model spent its --max-tokens 3" in cut.stderr
+
+
+def test_what_a_set_of_originals_leaves_out_is_said_once(server, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "b.pdf").write_bytes(b"%PDF")
+    of_set = ["--dataset", "imagefolder", "--data-root", str(tmp_path), "--question", "What?"]
+    to = ["--model", "small", "--base-url", server.url, "--output-folder", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["ask", *of_set, *to])
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("left out: 1 file of unknown kind (.pdf)") == 1
 
 
 @pytest.mark.process

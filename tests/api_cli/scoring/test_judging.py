@@ -212,7 +212,9 @@ def test_llava_bench_is_graded_beside_gpt_4s_answer(tmp_path, server, photograph
 
 
 def test_without_what_the_judge_needs_a_row_fails_and_says_what(tmp_path, server, photographs):
-    write_llava_wild(tmp_path / "LLaVA_Wild" / "llava-bench-in-the-wild", photographs)
+    root = tmp_path / "LLaVA_Wild" / "llava-bench-in-the-wild"
+    write_llava_wild(root, photographs)
+    (root / "context.jsonl").unlink()
     rows = rows_of(get_dataset("LLaVA_Wild", tmp_path))
     folder = write_answers(tmp_path / "run", rows, {"0": "a", "1": "b"}, dataset="LLaVA_Wild")
     assert judged(folder, server).summary.failed == 2
