@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets_manager import prompts
+from datasets_manager.arrow import HubTable, StreamedTable
 from datasets_manager.base import DatasetError, Note, Sample
 from datasets_manager.groups import Groups
 from datasets_manager.mmmu import SUBJECTS
 from datasets_manager.options import DatasetOptions
 from datasets_manager.registry import DatasetInfo, FromTables, Listed
-from datasets_manager.tables import Columns, HubTable, StreamedTable, Table, one_sample_a_row
+from datasets_manager.tables import Columns, Table, one_sample_a_row
 
 
 class HubSet(NamedTuple):

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from os.path import splitext
 from pathlib import Path
 
+from datasets_manager.arrow import ParquetTable
 from datasets_manager.base import DatasetError, Note, Sample, read_file, read_text
 from datasets_manager.listing import find_pictures, printable
 from datasets_manager.options import COLUMN_OPTIONS, DatasetOptions
 from datasets_manager.registry import Listed, register
 from datasets_manager.rows import Row, check_columns_of, read_json_lines, whole
-from datasets_manager.tables import ParquetTable, rows_of
+from datasets_manager.tables import rows_of
 
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _OBTAIN = (

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from datasets_manager import prompts
+from datasets_manager.arrow import ParquetTable
 from datasets_manager.base import DatasetError, Note, Sample
 from datasets_manager.groups import Groups
 from datasets_manager.options import DatasetOptions
@@ -15,7 +16,6 @@ from datasets_manager.registry import register
 from datasets_manager.rows import Row
 from datasets_manager.tables import (
     Columns,
-    ParquetTable,
     Table,
     check_columns,
     left_out,

@@ -10,7 +10,7 @@ from PIL import Image
 from api_cli.masking.mask import Array, Mask
 from api_cli.masking.resize import Box, resize
 
-_SLOPE = 1 / 32  # of a level; the last bits of a mask are some ten-thousandths of one
+_SLOPE = 1 / 128  # of a level; the last bits of a mask are some ten-thousandths of one
 
 
 class MaskSettings(NamedTuple):

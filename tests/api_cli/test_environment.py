@@ -44,7 +44,8 @@ def test_left_over_variables_say_which_share_is_done(
 ):
     root = make_dataset(("square", "wide", "tall", "grey"))
     process = apiprompt(*FLAGS, "--data-root", root, "--dry-run", RANK=rank, WORLD_SIZE=world_size)
-    share = len(range(int(rank), 4, int(world_size)))
+    first, last = (4 * (int(rank) + n) // int(world_size) for n in (0, 1))
+    share = last - first
     assert (
         f"process {int(rank) + 1} of {world_size} by RANK and WORLD_SIZE in the environment: "
         f"does {share} of 4 samples" in process.stderr

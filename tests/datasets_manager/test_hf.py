@@ -10,8 +10,9 @@ import pyarrow.parquet
 import pytest
 
 from datasets_manager import DatasetError, DatasetOptions, Sample, canonical_name, get_dataset
+from datasets_manager.arrow import StreamedTable
 from datasets_manager.groups import Groups
-from datasets_manager.tables import Columns, StreamedTable, one_sample_a_row
+from datasets_manager.tables import Columns, one_sample_a_row
 from tests.conftest import faults_of
 from tests.hub_copies import write_repository
 
