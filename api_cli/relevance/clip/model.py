@@ -191,7 +191,7 @@ class ClipRelevance:
         new = [q for q in dict.fromkeys(questions) if q not in self._text]
         if new:
             tokens = self.tokenizer(new)
-            cut = _are_cut(self.tokenizer, new, tokens)
+            cut = are_cut(self.tokenizer, new, tokens)
             with autocast(self._device, self._precision):
                 text = self.model.encode_text(tokens.to(self._device))
             text = nn.functional.normalize(text.float(), dim=-1)
@@ -199,7 +199,7 @@ class ClipRelevance:
         return [self._text[q] for q in questions]
 
 
-def _are_cut(tokenizer: Any, questions: list[str], tokens: torch.Tensor) -> list[bool]:
+def are_cut(tokenizer: Any, questions: list[str], tokens: torch.Tensor) -> list[bool]:
     """Whether each question is longer than its tokens (B, L): one more token would change them.
 
     It would take the place of the end-of-text token, or of padding where a tokenizer has none.
