@@ -19,6 +19,7 @@ from api_cli.runs.pictures import decode
 from tests import reference
 from tests.api_cli.relevance import tiny_towers
 from tests.api_cli.relevance.literal_towers import literal_maps, spread
+from tests.conftest import read_json_lines
 
 pytestmark = pytest.mark.model
 
@@ -191,3 +192,27 @@ def test_a_folder_fetches_no_weights_for_its_trunk(known, tmp_path, monkeypatch)
     ClipRelevance(ClipCheckpoint(str(folder)))
     assert [given["pretrained"] for given in asked] == [False]
     assert "drop_path_rate" not in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "says"),
+    [
+        ("coca", 2, "its tower pools by attention and has no CLS row inside"),
+        ("clipa", 1, "its tower averages the patches"),
+        ("cls", 1, None),
+    ],
+)
+def test_a_run_says_where_the_map_is_not_the_published_one(
+    name, layer, says, make_dataset, apiprompt, tmp_path
+):
+    folder = tiny_towers.write(tmp_path / name, name)
+    result = apiprompt(
+        "clip", "--dataset", "imagefolder", "--data-root", make_dataset(), "--model-name", folder,
+        "--output-folder", tmp_path / "out",
+    )  # fmt: skip
+    said = " ".join(result.stderr.split())
+    assert ("our analogue of the published method" in said) is (says is not None)
+    assert says is None or says in said
+    [manifest] = (tmp_path / "out" / f"APICLIP_imagefolder_{name}_{layer}").glob("*/metadata.jsonl")
+    kinds = {"coca": "attention pool", "clipa": "average pool"}
+    assert [row.get("map_kind") for row in read_json_lines(manifest)] == [kinds.get(name)] * 3
