@@ -41,6 +41,11 @@ def _finish(outcome: Outcome, console: Console, launch: Launch) -> None:
     )
     if report.flat:
         console.warn(f"{report.flat} images came out unchanged: their maps were flat")
+    if report.cut:
+        console.warn(
+            f"{report.cut} questions are longer than the model's context and were cut; their rows "
+            "say question_cut"
+        )
     if report.failed:
         console.error(
             f"{report.failed} samples failed; errors.jsonl in the run folder says why, "

@@ -24,12 +24,14 @@ class ClipConfig(RunConfig):
         "open_clip architecture, hf-hub:OWNER/NAME, folder with open_clip_config.json, or demo.",
         "demo on the demo set, else ViT-L-14-336",
     )
-    layer_index: tuple[int, ...] = option(
+    layer_index: tuple[int, ...] | None = option(
         MODEL,
-        (-2,),
+        None,
         parsers.layers,
         "L,...",
-        "Block of the image tower that is read, from 0; negative counts from the end.",
+        "Block of the image tower that is read, from 0; negative counts from the end. SigLIP, "
+        "PE-Core, CoCa and CLIPA are read by our analogue of the published method.",
+        "-2; -1 for towers that pool by attention",
     )
     batch_size: int | str = option(
         MODEL,

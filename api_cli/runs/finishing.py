@@ -62,6 +62,7 @@ class Finishing:
             row = manifest_row(loaded, found.facts, file_names, flat)
             self._note(sink).add(row, loaded.stamp)
             self.report.flat += flat
+        self.report.cut += bool(found.facts.get("question_cut"))
         self.report.finished += 1
         self._progress(self.report)
 

@@ -81,6 +81,7 @@ class Report:
         finished: samples whose pictures are all written.
         failed: samples that went to the error ledger.
         flat: masked images that came out unchanged for want of relevance.
+        cut: samples whose question the model read only the beginning of.
         seconds_reading: time the model waited for pictures.
         seconds_model: time in the model.
         seconds_writing: time the model waited for masked images to be written.
@@ -89,6 +90,7 @@ class Report:
     finished: int = 0
     failed: int = 0
     flat: int = 0
+    cut: int = 0
     seconds_reading: float = 0.0
     seconds_model: float = 0.0
     seconds_writing: float = 0.0

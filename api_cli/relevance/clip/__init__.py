@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from api_cli.relevance.clip.checkpoint import ClipCheckpoint
-    from api_cli.relevance.clip.model import ClipRelevance, LayerMaps, layer_maps
+    from api_cli.relevance.clip.model import ClipRelevance
 
-__all__ = ["ClipCheckpoint", "ClipRelevance", "LayerMaps", "layer_maps"]
+__all__ = ["ClipCheckpoint", "ClipRelevance"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,8 @@ def clip_auxiliary(config: ClipConfig, console: Console, launch: Launch) -> Auxi
 
         device = pick_device(config.device, launch.local_rank)
         console.say(f"loading {config.model} on {device}")
+        if find().kind.note:
+            console.say(f"{config.model}: {find().kind.note}")
         return ClipRelevance(find(), fit=config.fit, device=str(device), precision=precision)
 
     words = (CLIP.name, config.model, *([config.pretrained] if config.pretrained else []))

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import pickle
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +20,17 @@ from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from open_clip.transformer import QuickGELU
-from open_clip.utils import to_2tuple
 
 from api_cli.errors import ModelError, first_line
+from api_cli.relevance.clip.towers.table import Unreadable, find_tower
 from api_cli.relevance.known_keys import only
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).parents[2] / "models" / "demo_clip"
-SUPPORTED = "open_clip ViTs with a CLS token, CLS pooling and a projection, such as ViT-L-14-336"
+SUPPORTED = (
+    "open_clip ViTs with a CLS token such as ViT-L-14-336, CoCa, CLIPA, EVA-01, EVA-02 (not E), "
+    "MobileCLIP-B and -L, SigLIP, SigLIP 2 and PE-Core"
+)
 
 _FOLDER = "local-dir:"  # open_clip's scheme
 _CONFIG_NAME = "open_clip_config.json"
@@ -37,17 +41,19 @@ _WEIGHTS_NAMES = (
 )
 _WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")  # .pt: open_clip's trainer's
 
-# what a configuration out of a folder or from the hub may say; not which code or other models to
-# fetch (timm's and transformers' towers, tokenizer_kwargs)
+# what a configuration out of a folder or from the hub may say; not which code, weights or other
+# models to fetch (transformers' towers, tokenizer_kwargs); timm's towers are a fixed table's
 _MODEL_KEYS = (
     *("embed_dim", "quick_gelu", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale"),
 )
 _VISION_KEYS = [f.name for f in fields(open_clip.CLIPVisionCfg) if "timm" not in f.name]
+_TIMM_KEYS = ("image_size", "timm_model_name", "timm_pool", "timm_proj", "timm_proj_bias")
 _TEXT_KEYS = [
     field.name
     for field in fields(open_clip.CLIPTextCfg)
     if not field.name.startswith(("hf_", "tokenizer_"))
 ]
+_CAPTION_KEYS = (*_TEXT_KEYS, "mlp_ratio", "dim_head", "n_queries", "attn_pooler_heads")
 _LAYER_KEYS = {"norm_kwargs": ("eps",), "act_kwargs": ("approximate",)}
 _TOKENIZER_KEYS = ("clean", "strip_sep_token")
 
@@ -65,14 +71,15 @@ class ClipCheckpoint:
         number_of_layers: blocks of the image tower.
         grid: rows and columns of its patch grid.
         quick_gelu: whether the model's activation is QuickGELU.
-        default_layer: the second-to-last, which does best together with the one before it.
+        kind: of image tower.
+        default_layer: the second-to-last, which does best together with the one before it; the
+            last of a tower that pools by attention, as it has no CLS row to read before.
         precision: fp32.
 
     Raises:
         ModelError: where there is no such model, or not one that the method can read.
     """
 
-    default_layer = -2
     precision = "fp32"
 
     def __init__(self, model_name: str, pretrained: str | None = None) -> None:
@@ -92,10 +99,14 @@ class ClipCheckpoint:
         if name.startswith(_FOLDER):
             self._file = _weights_in(Path(name.removeprefix(_FOLDER)))
         self._config = config = self._read_config()
-        self.number_of_layers = _readable_layers(model_name, config)
-        vision = open_clip.CLIPVisionCfg(**only(config["vision_cfg"], _VISION_KEYS))
-        (height, width), (dy, dx) = to_2tuple(vision.image_size), to_2tuple(vision.patch_size)
-        self.grid = (height // dy, width // dx)
+        try:
+            tower = find_tower(config.get("vision_cfg", {}))
+        except Unreadable as why:
+            raise ModelError(f"{model_name}: {why}; supported: {SUPPORTED}") from None
+        self.kind = tower.kind
+        self.number_of_layers = tower.layers
+        self.grid = tower.grid
+        self.default_layer = tower.kind.default_layer
         self.quick_gelu = bool(config.get("quick_gelu", False))
         if self._is_architecture:
             self._choose_weights(pretrained or "openai")
@@ -139,8 +150,8 @@ class ClipCheckpoint:
                 f"{file} could not be loaded as {self._title}: {_reason(error)}; it must hold "
                 "a state dict of that architecture, as safetensors or saved by torch.save"
             ) from error
-        activation = model.visual.transformer.resblocks[0].mlp.gelu
-        if isinstance(activation, QuickGELU) is not self.quick_gelu:
+        own = getattr(model.visual, "transformer", None)  # timm's towers have their own activation
+        if own and isinstance(own.resblocks[0].mlp.gelu, QuickGELU) is not self.quick_gelu:
             raise ModelError(f"{self._title}: open_clip built it with the wrong activation")
         return model.float()
 
@@ -192,10 +203,17 @@ class ClipCheckpoint:
     def _build_from_files(self) -> Any:
         """A model of a folder or the hub, as its configuration describes it and no further."""
         config = self._config
+        vision = config["vision_cfg"]
         kind = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
+        captions = {}
+        if config.get("multimodal_cfg"):
+            kind = open_clip.CoCa
+            captions["multimodal_cfg"] = _tower(config["multimodal_cfg"], _CAPTION_KEYS)
         model = kind(
             **only(config, _MODEL_KEYS),
-            vision_cfg=_tower(config["vision_cfg"], _VISION_KEYS),
+            **captions,
+            vision_cfg=_tower(vision, _TIMM_KEYS if "timm_model_name" in vision else _VISION_KEYS)
+            | {"timm_model_pretrained": False},
             text_cfg=_tower(config["text_cfg"], _TEXT_KEYS),
         )
         load_checkpoint(model, str(self.weights_file), weights_only=True)
@@ -301,7 +319,7 @@ def _weights_in(folder: Path) -> Path:
     return found[0]
 
 
-def _tower(config: dict[str, Any], known: list[str]) -> dict[str, Any]:
+def _tower(config: object, known: Iterable[str]) -> dict[str, Any]:
     """A tower's known keys, down to those of its layers' own arguments."""
     tower = only(config, known)
     for name, keys in _LAYER_KEYS.items():
@@ -316,25 +334,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
         return "it holds more than tensors, and what is more than tensors can run code"
     return first_line(error)
-
-
-def _readable_layers(model_name: str, config: dict[str, Any]) -> int:
-    """Number of blocks of the image tower. Raises ModelError for a tower of another kind."""
-
-    def refuse(why: str) -> ModelError:
-        return ModelError(f"{model_name}: {why}; supported: {SUPPORTED}")
-
-    vision = config.get("vision_cfg", {})
-    if vision.get("timm_model_name"):
-        raise refuse(f"its image tower is timm's {vision['timm_model_name']}, not open_clip's ViT")
-    layers = vision.get("layers", 12)
-    if not isinstance(layers, int):
-        raise refuse("its image tower is a ResNet")
-    if vision.get("attentional_pool"):
-        raise refuse("its image tower pools by attention, not by the CLS token")
-    if vision.get("pool_type", "tok") != "tok":
-        raise refuse(f"its image tower pools by {vision['pool_type']!r}, not by the CLS token")
-    for extra in ("qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn"):
-        if vision.get(extra):
-            raise refuse(f"its attention has {extra}")
-    return layers

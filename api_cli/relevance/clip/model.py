@@ -1,8 +1,7 @@
-"""CLIP relevance maps: METHOD.md section 1, for any open_clip ViT with a CLS token."""
+"""CLIP relevance maps: METHOD.md section 1, and its analogues for towers without a CLS row."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from open_clip.transform import PreprocessCfg
-from open_clip.transformer import LayerScale
 from PIL import Image
 from torch import nn
 
@@ -24,19 +22,7 @@ from api_cli.relevance.square import Square, check_choices
 
 _MAX_CACHED_QUESTIONS = 10_000
 
-_Seen = Mapping[int, tuple[torch.Tensor, torch.Tensor]]  # by layer: input and output, (P, 1+N, D)
-
-
-class LayerMaps(NamedTuple):
-    """The two maps of one layer.
-
-    Attributes:
-        cls_map: (B, N) float32, any scale: what each patch adds to the CLS token along the text.
-        patch_map: (B, N) float32, any scale: each patch's own similarity to the text.
-    """
-
-    cls_map: torch.Tensor
-    patch_map: torch.Tensor
+_Seen = Mapping[int, tuple[torch.Tensor, torch.Tensor]]  # by layer: input and output, (P, T, D)
 
 
 class _Last(NamedTuple):
@@ -44,6 +30,13 @@ class _Last(NamedTuple):
 
     pixels: torch.Tensor
     seen: _Seen
+
+
+class _Text(NamedTuple):
+    """A question: its normalised embedding (E,), and whether it was cut at the context length."""
+
+    embedding: torch.Tensor
+    is_cut: bool
 
 
 class ClipRelevance:
@@ -78,6 +71,8 @@ class ClipRelevance:
         model = checkpoint.create_model()
         self.model = model.to(self._device).eval().requires_grad_(False)
         self._visual = self.model.visual
+        self._kind = checkpoint.kind
+        self._tower = checkpoint.kind.read(self._visual)
         self.tokenizer = checkpoint.create_tokenizer()
         self._precision = precision
         preprocess = PreprocessCfg(**self._visual.preprocess_cfg)
@@ -92,19 +87,18 @@ class ClipRelevance:
             size=self._transform.size,
             resample=self._transform.resample,
         )
-        self._text: dict[str, torch.Tensor] = {}
+        self._text: dict[str, _Text] = {}
         self._last: _Last | None = None
 
     @property
     def number_of_layers(self) -> int:
         """Blocks of the image tower."""
-        return len(self._visual.transformer.resblocks)
+        return len(self._tower.blocks)
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the patch grid."""
-        rows, columns = self._visual.grid_size
-        return rows, columns
+        return self._tower.grid
 
     @property
     def default_batch_size(self) -> int:
@@ -130,22 +124,22 @@ class ClipRelevance:
             layers: indices of blocks, from 0.
 
         Returns:
-            B times maps (len(layers), 2, h, w), cls map, then patch map; no facts.
+            B times maps (len(layers), 2, h, w), cls map, then patch map. Facts: `question_cut`,
+            true, where the question was longer than the model's context; `map_kind`, where the
+            map is an analogue of the published one.
         """
         last, self._last = self._last, None
         if last is not None and not last.seen.keys() >= set(layers):
             last = None
         shared = share_pictures(images, None if last is None else last.pixels)
         seen = self._see(shared, last, layers)
-        text = self._encode_questions([without_image_mark(q) for q in questions])  # (B, E)
-        # w = gamma * (proj @ t): the text, pulled back into the residual stream
-        w = (text @ self._visual.proj.float().T) * self._visual.ln_post.weight.float()  # (B, D)
+        texts = self._encode_questions([without_image_mark(q) for q in questions])
+        text = torch.stack([one.embedding for one in texts])  # (B, E)
 
-        blocks = self._visual.transformer.resblocks
         owner = None if shared.is_one_each else torch.tensor(shared.owner, device=self._device)
         maps = torch.stack(
             [
-                torch.stack(layer_maps(blocks[layer], *seen[layer], w, owner), dim=1)
+                torch.stack(self._tower.maps(layer, *seen[layer], text, owner), dim=1)
                 for layer in layers
             ],
             dim=1,
@@ -156,9 +150,13 @@ class ClipRelevance:
             for layer, (x, y) in seen.items()
         }
         self._last = _Last(images[-1].pixels, kept)
+        kind = {"map_kind": self._kind.name} if self._kind.note else {}
         return [
-            Relevance(self._square.cut(m, image.part), {})
-            for m, image in zip(maps.cpu().numpy(), images, strict=True)
+            Relevance(
+                self._square.cut(m, image.part),
+                {**kind, "question_cut": True} if one.is_cut else kind,
+            )
+            for m, image, one in zip(maps.cpu().numpy(), images, texts, strict=True)
         ]
 
     def _see(self, shared: Shared, last: _Last | None, layers: Sequence[int]) -> _Seen:
@@ -170,7 +168,7 @@ class ClipRelevance:
                 pixels = pixels.pin_memory()
             pixels = pixels.to(self._device, non_blocking=True)
             with (
-                _reading(self._visual.transformer.resblocks, layers) as seen,
+                _reading(self._tower.blocks, layers) as seen,
                 fused_attention(self._device),
                 autocast(self._device, self._precision),
             ):
@@ -186,76 +184,38 @@ class ClipRelevance:
             for layer, (x, y) in seen.items()
         }
 
-    def _encode_questions(self, questions: Sequence[str]) -> torch.Tensor:
-        """t: normalised text embeddings (B, E) float32; equal questions are encoded once."""
+    def _encode_questions(self, questions: Sequence[str]) -> list[_Text]:
+        """Each question's text, float32; equal questions are encoded once."""
         if len(self._text) > _MAX_CACHED_QUESTIONS:
             self._text.clear()
         new = [q for q in dict.fromkeys(questions) if q not in self._text]
         if new:
-            tokens = self.tokenizer(new).to(self._device)
+            tokens = self.tokenizer(new)
+            cut = are_cut(self.tokenizer, new, tokens)
             with autocast(self._device, self._precision):
-                text = self.model.encode_text(tokens)
+                text = self.model.encode_text(tokens.to(self._device))
             text = nn.functional.normalize(text.float(), dim=-1)
-            self._text.update(zip(new, text, strict=True))
-        return torch.stack([self._text[q] for q in questions])
+            self._text.update(zip(new, map(_Text, text, cut), strict=True))
+        return [self._text[q] for q in questions]
 
 
-def layer_maps(
-    block: nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    w: torch.Tensor,
-    owner: torch.Tensor | None = None,
-) -> LayerMaps:
-    """The maps A and P of METHOD.md section 1 for one block.
+def are_cut(tokenizer: Any, questions: list[str], tokens: torch.Tensor) -> list[bool]:
+    """Whether each question is longer than its tokens (B, L): one more token would change them.
 
-    The cls map needs one row of attention, and values only along w; so keys and values are never
-    formed: (W z) . u is computed as z . (W^T u), head by head. Attention does not depend on the
-    text, so it is computed once a picture.
-
-    Args:
-        block: residual attention block L.
-        x: (P, 1+N, D) its input, CLS at 0.
-        y: (P, 1+N, D) its output.
-        w: (B, D) the text in the residual stream.
-        owner: (B,) int64, the picture of each text; None where text b belongs to picture b.
+    It would take the place of the end-of-text token, or of padding where a tokenizer has none.
     """
-    x, y = x.float(), y.float()
-    attn: Any = block.attn
-    heads: int = attn.num_heads
-    W_q, W_k, W_v = attn.in_proj_weight.float().chunk(3)  # (D, D) each
-    b_q, _, b_v = attn.in_proj_bias.float().chunk(3)
-    if isinstance(block.ls_1, LayerScale):
-        u = (w * block.ls_1.gamma.float()) @ attn.out_proj.weight.float()
-    else:
-        u = w @ attn.out_proj.weight.float()
-    u = u.unflatten(-1, (heads, -1))  # (B, H, d), u_h = W_h^T w
-    W_k, W_v = W_k.unflatten(0, (heads, -1)), W_v.unflatten(0, (heads, -1))  # (H, d, D)
-    b_v = b_v.unflatten(0, (heads, -1))  # (H, d)
-
-    ln_1: Any = block.ln_1
-    z = nn.functional.layer_norm(
-        x, ln_1.normalized_shape, ln_1.weight.float(), ln_1.bias.float(), ln_1.eps
-    )
-    q = (z[:, 0] @ W_q.T + b_q).unflatten(-1, (heads, -1))  # (P, H, d), the CLS query
-    # q . b_k is the same for every token, so softmax drops it
-    logits = torch.einsum("bnc,bhc->bhn", z, torch.einsum("bhd,hdc->bhc", q, W_k))
-    a = (logits / math.sqrt(q.shape[-1])).softmax(dim=-1)  # (P, H, 1+N), over CLS as well
-    if owner is not None:
-        z, a, y = z[owner], a[owner], y[owner]  # (B, ...)
-    v_u = torch.einsum("bnc,bhc->bhn", z, torch.einsum("bhd,hdc->bhc", u, W_v))
-    v_u = v_u + torch.einsum("bhd,hd->bh", u, b_v)[..., None]  # (W_h v_h[j]) . w
-
-    cls_map = (a * v_u).sum(dim=1)[:, 1:]
-    patch_map = torch.einsum("bnd,bd->bn", y[:, 1:], w)
-    return LayerMaps(cls_map, patch_map)
+    length = tokens.shape[1]
+    longer = tokenizer(questions, context_length=length + 1)
+    padding = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0)
+    is_cut = (longer[:, :length] != tokens).any(dim=1) | (longer[:, length] != padding)
+    return [bool(one) for one in is_cut]
 
 
 @contextmanager
 def _reading(
     blocks: Any, layers: Sequence[int]
 ) -> Iterator[dict[int, tuple[torch.Tensor, torch.Tensor]]]:
-    """Note input and output, (B, 1+N, D), of the given blocks during the forward pass within."""
+    """Note input and output, (P, T, D), of the given blocks during the forward pass within."""
     seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def note(layer: int) -> Any:

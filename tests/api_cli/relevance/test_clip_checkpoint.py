@@ -25,8 +25,14 @@ def offline(monkeypatch):
     ("model_name", "pretrained", "says"),
     [
         ("RN50", None, "RN50: its image tower is a ResNet; supported: open_clip ViTs with a CLS"),
-        ("ViT-B-16-SigLIP", None, "its image tower is timm's vit_base_patch16_siglip_224"),
-        ("coca_ViT-B-32", None, "pools by attention"),
+        ("convnext_base", None, "its image tower is timm's convnext_base, convolutions or windows"),
+        ("ViTamin-B", None, "vitamin_base_224, a hybrid of convolutions and attention"),
+        ("EVA02-E-14", None, "eva02_enormous_patch14_clip_224, which normalises after"),
+        (
+            "ViT-B-16-SigLIP",
+            None,
+            "has no weights 'openai': pass --pretrained with a file or a tag",
+        ),
         ("ViT-B-33", None, "did you mean ViT-B-32"),
         ("ViT-B-32", "laion", "laion2b_s34b_b79k"),
         ("ViT-B-32", None, "--model-name demo"),
