@@ -21,7 +21,8 @@ def llava_auxiliary(config: LlavaConfig, console: Console, launch: Launch) -> Au
 
     @cache
     def find() -> LlavaCheckpoint:
-        from api_cli.relevance.llava.checkpoint import LlavaCheckpoint, require_bitsandbytes
+        from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
+        from api_cli.relevance.llava.found import require_bitsandbytes
 
         if config.load_in is not None:
             require_bitsandbytes(config.load_in)

@@ -53,7 +53,7 @@ class Family(NamedTuple):
     shareable: bool = True
     text: Callable[[str, Any], str] | None = None
     template: str | None = None
-    offsets: Mapping[str, str] = {}  # noqa: RUF012 - read only
+    offsets: Mapping[str, str] = {}
 
 
 def thw_views(seen: Seen) -> list[View]:
@@ -188,7 +188,9 @@ def _pixels_of_pairs(processor: Any, size: tuple[int, int], most: int) -> dict[s
 
 def _longest_edge(processor: Any, size: tuple[int, int], most: int) -> dict[str, Any]:
     side = math.floor(max(size) * math.sqrt(most / (size[0] * size[1])))
-    return {"size": {"longest_edge": max(1, min(processor.image_processor.size["longest_edge"], side))}}
+    return {
+        "size": {"longest_edge": max(1, min(processor.image_processor.size["longest_edge"], side))}
+    }
 
 
 def _paligemma_text(prompt: str, tokenizer: Any) -> str:
