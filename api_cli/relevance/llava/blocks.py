@@ -171,7 +171,7 @@ class Blocks:
             ) from error
 
     def _check(self, kind: str) -> None:
-        """Raises ModelError where a picture of odd proportions does not come out as the rule has it."""
+        """Raises ModelError where an odd picture does not come out as the rule has it."""
         try:
             levels = np.random.default_rng(0).integers(0, 256, (_ODD[1], _ODD[0], 3), np.uint8)
             block = self.read(Image.fromarray(levels))
@@ -193,15 +193,11 @@ class Blocks:
             ) from error
 
 
-def _changed(
-    plain: list[int], whole: list[int], placeholder: int
-) -> tuple[int, list[int], int]:
+def _changed(plain: list[int], whole: list[int], placeholder: int) -> tuple[int, list[int], int]:
     """Where two prompts differ: start in both, what the first has there, end in the second."""
     most = min(len(plain), len(whole))
     start = next((i for i in range(most) if plain[i] != whole[i]), most)
     start = min(start, plain.index(placeholder))
-    tail = next(
-        (i for i in range(most - start) if plain[-1 - i] != whole[-1 - i]), most - start
-    )
+    tail = next((i for i in range(most - start) if plain[-1 - i] != whole[-1 - i]), most - start)
     tail = min(tail, len(plain) - 1 - plain.index(placeholder))
     return start, plain[start : len(plain) - tail], len(whole) - tail

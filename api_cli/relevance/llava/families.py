@@ -39,21 +39,23 @@ class Family(NamedTuple):
         views: of a picture's image tokens.
         options: of the image processor, for pictures of at most so many pixels: from processor,
             (width, height) and that number. None where a family sees every picture in one size.
+        rows_end: whether a further image token ends each row of the last view.
         since: the transformers version that has it first; "" where the lowest allowed one does.
         shareable: whether what is read of a picture is the same whatever is asked of it.
         text: what its processor makes of a prompt before it is tokenised, and its tokenizer alone
             does not; from the prompt and the tokenizer.
         template: of prompts, where the model has no chat template.
-        offsets: of outputs whose values count what other pictures have before, to what they count.
+        counted: the tensor that counts patches of `pixel_values` through all pictures of a batch.
     """
 
     views: Callable[[Seen], list[View]]
     options: Callable[[Any, tuple[int, int], int], dict[str, Any]] | None = None
+    rows_end: bool = False
     since: str = ""
     shareable: bool = True
     text: Callable[[str, Any], str] | None = None
     template: str | None = None
-    offsets: Mapping[str, str] = {}
+    counted: str | None = None
 
 
 def thw_views(seen: Seen) -> list[View]:
@@ -90,7 +92,7 @@ def internvl_views(seen: Seen) -> list[View]:
         images.max_patches,
     )
     tiled = columns * rows > 1 and len(seen.outputs["pixel_values"]) > 1
-    return _tiles(rows, columns, seen.processor.image_seq_length, tiled, images.use_thumbnail)
+    return _tiles(rows, columns, seen.processor.image_seq_length, tiled, True)
 
 
 def idefics_views(seen: Seen) -> list[View]:
@@ -197,6 +199,11 @@ def _paligemma_text(prompt: str, tokenizer: Any) -> str:
     return prompt.replace("<image>", f"<image>{tokenizer.bos_token}") + "\n"
 
 
+def _molmo_text(prompt: str, tokenizer: Any) -> str:
+    start = tokenizer.bos_token or tokenizer.eos_token
+    return prompt if prompt.startswith(start) else start + prompt
+
+
 _THW = Family(thw_views, _pixels)
 _PIXTRAL = Family(resized_views, _longest_edge)
 _TILED = Family(idefics_views)
@@ -215,7 +222,7 @@ FAMILIES: dict[str, Family] = {
     "internvl": Family(internvl_views),
     "idefics3": _TILED,
     "smolvlm": _TILED,
-    "llava_next": Family(llava_next_views),
-    "llava_onevision": Family(llava_next_views),
-    "molmo2": Family(molmo_views, since="5.20"),
+    "llava_next": Family(llava_next_views, rows_end=True),
+    "llava_onevision": Family(llava_next_views, rows_end=True),
+    "molmo2": Family(molmo_views, since="5.20", text=_molmo_text, counted="image_token_pooling"),
 }

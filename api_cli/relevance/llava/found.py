@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from huggingface_hub import errors, hf_hub_download, snapshot_download
 from huggingface_hub.utils import logging as hub_logging
-from transformers import CONFIG_MAPPING, BitsAndBytesConfig
+from transformers import CONFIG_MAPPING, AutoConfig, BitsAndBytesConfig
 from transformers.utils import logging
 
 from api_cli.errors import ModelError, UsageError, first_line
@@ -34,7 +34,11 @@ _HUB_IDS = {
 }
 _ALIASES = {"7b": "llava-v1.5-7b", "13b": "llava-v1.5-13b"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_OLD_KEYS = ("torch_dtype", "rope_theta", "rope_scaling")  # which transformers still understands
+_OLD_KEYS = (  # which transformers still understands
+    "torch_dtype", "rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_factor",
+    "sliding_window_pattern", "full_attention_interval", "image_default_input_size",
+    "image_patch_size", "image_num_pos", "vit_layers",
+)  # fmt: skip
 _NOT_OF_FILES = {"_name_or_path"}
 _EXPECTED = "give 7b, 13b, a hub id (OWNER/NAME), a folder written by save_pretrained, or demo"
 
@@ -201,8 +205,8 @@ class Found:
         except OSError as error:  # among them that the hub cannot be reached
             if self._hub_id is None:
                 raise ModelError(
-                    f"{self.model_name} is not a {self.kind}: {first_line(error)}; expected config.json "
-                    "and weights, as save_pretrained writes them"
+                    f"{self.model_name} is not a {self.kind}: {first_line(error)}; expected "
+                    "config.json and weights, as save_pretrained writes them"
                 ) from error
             raise ModelError(
                 f"{self.model_name}{where} is not in the cache and the hub cannot be reached "
@@ -220,13 +224,22 @@ def stored_precision(config: Any) -> str:
 
 
 def known_config(content: dict[str, Any], config_class: Any) -> dict[str, Any]:
-    """Those keys of a config.json that shape a model of that class, down to its towers' own."""
-    known = {*config_class().to_dict(), *config_class.attribute_map, *_OLD_KEYS} - _NOT_OF_FILES
+    """Those keys of a config.json that shape a model of that class, down to its parts' own."""
+    usual = config_class()
+    parts = dict(config_class.sub_configs)
+    if "vision_config" in parts:
+        parts["vit_config"] = parts["vision_config"]  # its old name
+    known = {*usual.to_dict(), *config_class.attribute_map, *parts, *_OLD_KEYS} - _NOT_OF_FILES
+    if "text_config" in parts and "text_config" not in content:  # once, its keys were the whole's
+        known |= {*usual.text_config.to_dict()} - _NOT_OF_FILES
     config = only(content, sorted(known))
-    for name, usual in (("text_config", "llama"), ("vision_config", "clip_vision_model")):
-        tower = config.get(name)
-        if isinstance(tower, dict):
-            config[name] = known_config(tower, CONFIG_MAPPING[tower.get("model_type", usual)])
+    for name, part_class in parts.items():
+        part = config.get(name)
+        if not isinstance(part, dict):
+            continue
+        if part_class is AutoConfig:
+            part_class = CONFIG_MAPPING[part.get("model_type", getattr(usual, name).model_type)]
+        config[name] = known_config(part, part_class)
     return config
 
 
