@@ -12,8 +12,7 @@ import transformers
 from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from api_cli.errors import ModelError, UsageError, first_line
-from api_cli.relevance.layers import resolve_layers
+from api_cli.errors import ModelError, first_line
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
 from api_cli.relevance.llava.families import FAMILIES
 from api_cli.relevance.llava.found import Found, known_config, stored_precision
@@ -71,16 +70,6 @@ class VlmCheckpoint(Found):
         family = FAMILIES.get(self.kind_of_model)
         is_own = family is not None and family.shareable
         return is_own and is_shareable(self._config.get_text_config(decoder=True))
-
-    def require_layers(self, layer_index: Sequence[int] | None) -> None:
-        """Raises UsageError for a layer that the model lacks or that cannot be read."""
-        readable = self.readable_layers
-        for layer in resolve_layers(layer_index, self):
-            if layer not in readable:
-                raise UsageError(
-                    f"--layer-index {layer}: that layer does not see the whole prompt; those that "
-                    f"can be read are {', '.join(map(str, readable))}"
-                )
 
     @cached_property
     def identity(self) -> str:
