@@ -1,4 +1,4 @@
-"""Vision-language models of every family, tiny and random, saved as transformers saves real ones."""
+"""Vision-language models of every family, tiny and random, as transformers saves real ones."""
 
 from __future__ import annotations
 
@@ -267,7 +267,8 @@ def _molmo2() -> tuple[Any, Any]:
         adapter_config={"vision_feature_layer": [1, 0], "hidden_size": 16, "num_attention_heads": 2,
                         **heads, "intermediate_size": 24, "text_hidden_size": HIDDEN},
         image_start_token_id=token("<im_start>"), image_end_token_id=token("<im_end>"),
-        low_res_image_start_token_id=token("<low_res_im_start>"), image_patch_id=token("<im_patch>"),
+        low_res_image_start_token_id=token("<low_res_im_start>"),
+        image_patch_id=token("<im_patch>"),
         frame_start_token_id=token("<frame_start>"), frame_end_token_id=token("<frame_end>"),
     )  # fmt: skip
     return config, processor
