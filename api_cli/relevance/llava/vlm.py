@@ -138,16 +138,16 @@ class VlmRelevance(Answering):
             and len(shared.pixels) < len(images)
             and all(len(prompt) > end for prompt, end in zip(prompts, ends, strict=True))
         )
-        kinds = _kinds(prompts, starts, blocks)
+        of_tokens = _kinds(prompts, starts, blocks)
         device = self.model.device
         if is_shared:
-            ids, mask, kinds, lefts = _pad_twice(prompts, ends, kinds, self._pad_token)
+            ids, mask, kinds, lefts = _pad_twice(prompts, ends, of_tokens, self._pad_token)
             cache = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks)
             looked_at: dict[str, Any] = {CACHE: cache}
         else:
             ids, mask = pad(prompts, 0, self._pad_token)
             lefts = [ids.shape[1] - len(prompt) for prompt in prompts]
-            kinds = {name: _left(rows, ids.shape[1]) for name, rows in kinds.items()}
+            kinds = {name: _left(rows, ids.shape[1]) for name, rows in of_tokens.items()}
             looked_at = self._to_device(collate(blocks, self._blocks.family.counted))
         places, is_token = _places(blocks, starts, lefts)
         with reading(self._decoder.layers, layers, places, is_token) as readers:

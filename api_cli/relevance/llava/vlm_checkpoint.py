@@ -49,11 +49,9 @@ class VlmCheckpoint(Found):
         text = self._config.get_text_config(decoder=True)
         self.number_of_layers: int = text.num_hidden_layers
         self.precision = stored_precision(self._config)
-        wanted = self.content.get("relevance_layer")
-        if wanted is None:
-            wanted = self.number_of_layers * 5 // 8
-            wanted = min(self.readable_layers, key=lambda layer: (abs(layer - wanted), layer))
-        self.default_layer: int = wanted
+        five_eighths = self.number_of_layers * 5 // 8
+        nearest = min(self.readable_layers, key=lambda n: (abs(n - five_eighths), n))
+        self.default_layer: int = self.content.get("relevance_layer", nearest)
 
     @property
     def readable_layers(self) -> list[int]:

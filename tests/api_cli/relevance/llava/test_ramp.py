@@ -17,7 +17,11 @@ from PIL import Image
 
 from tests.tiny_vlms import PATCH, SETUPS
 
-pytestmark = pytest.mark.model
+pytestmark = [
+    pytest.mark.model,
+    # PaliGemma's own processor
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 SIZES = [(97, 61), (61, 113), (128, 128), (211, 45), (40, 37)]
 _MIXES = re.compile(
