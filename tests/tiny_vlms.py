@@ -300,7 +300,7 @@ def write_vlm(folder: Path, setup: str) -> None:
     model: Any = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)](config)
     for name, weight in model.named_parameters():  # attention that looks somewhere
         if weight.ndim >= 2:
-            gain = 3.0 if "q_proj" in name or "k_proj" in name else 1.5
+            gain = 2.0 if "q_proj" in name or "k_proj" in name else 1.5
             torch.nn.init.normal_(weight, std=gain * weight[0].numel() ** -0.5)
     model.generation_config.eos_token_id = [2, *range(len(_SPECIAL) + 40, len(_SPECIAL) + 70)]
     model.save_pretrained(folder)

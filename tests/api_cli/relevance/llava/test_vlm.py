@@ -17,7 +17,7 @@ from tests.tiny_vlms import SETUPS
 
 pytestmark = [
     pytest.mark.model,
-    # PaliGemma's own processor
+    # PaliGemma's and GLM-4V's own processors
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 

@@ -25,7 +25,11 @@ from api_cli.relevance.llava.vlm import VlmRelevance
 from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint, find_checkpoint
 from tests.conftest import read_json_lines
 
-pytestmark = pytest.mark.model
+pytestmark = [
+    pytest.mark.model,
+    # GLM-4V's own processor
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 @pytest.fixture
@@ -63,16 +67,16 @@ def test_the_default_layer_is_the_nearest_to_five_eighths_that_can_be_read(vlm_f
 
 @pytest.mark.parametrize(("setup", "layer"), [("gemma3", 0), ("qwen3_5", -2), ("paligemma2", 2)])
 def test_a_layer_that_cannot_be_read_is_refused_with_those_that_can(setup, layer, vlm_folder):
-    with pytest.raises(UsageError, match="can be read are 1, 3$"):
+    with pytest.raises(UsageError, match=r"can be read are 1, 3$"):
         resolve_layers([layer], VlmCheckpoint(str(vlm_folder(setup))))
-    with pytest.raises(UsageError, match="can be read are 1, 3$"):
+    with pytest.raises(UsageError, match=r"can be read are 1, 3$"):
         find(model_name=str(vlm_folder(setup)), layer_index=layer)
 
 
 def test_another_fit_and_pixels_for_one_size_are_refused(vlm_folder):
     with pytest.raises(UsageError, match="sees the whole picture"):
         find(model_name=str(vlm_folder("qwen2_vl")), fit="pad")
-    with pytest.raises(UsageError, match="LLaVA-1.5 sees every picture in one size"):
+    with pytest.raises(UsageError, match=r"LLaVA-1\.5 sees every picture in one size"):
         find(model_name="demo", max_pixels=1000)
     with pytest.raises(UsageError, match="it is for qwen2_vl"):
         VlmRelevance(VlmCheckpoint(str(vlm_folder("internvl"))), max_pixels=1000)
