@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers as hf
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import CONFIG_MAPPING, PreTrainedTokenizerFast
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
+hf: Any = transformers  # whose classes are partly typed
 LAYERS, HIDDEN, HEADS, GROUPS = 4, 32, 4, 2
 PATCH = 8
 _ROWS = [f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)]
@@ -64,7 +64,8 @@ def token(name: str) -> int:
 
 
 def _config(model_type: str, text: Any, vision: Any, **more: Any) -> Any:
-    return CONFIG_MAPPING[model_type](text_config=text, vision_config=vision, **more)
+    config_class: Any = CONFIG_MAPPING[model_type]
+    return config_class(text_config=text, vision_config=vision, **more)
 
 
 def _text(model_type: str, size: int, **more: Any) -> dict[str, Any]:
@@ -79,8 +80,18 @@ def _qwen(kind: str) -> tuple[Any, Any]:
         "vision_start_token_id": token("<vision_start>"),
         "vision_end_token_id": token("<vision_end>"),
     }  # fmt: skip
-    shared = {"patch_size": PATCH, "spatial_merge_size": 2, "temporal_patch_size": 2}
-    wide = {"depth": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 24, **shared}
+    shared: dict[str, Any] = {
+        "patch_size": PATCH,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    }
+    wide: dict[str, Any] = {
+        "depth": 2,
+        "hidden_size": 16,
+        "num_heads": 2,
+        "intermediate_size": 24,
+        **shared,
+    }
     out = {"out_hidden_size": HIDDEN}
     vision: dict[str, Any] = {
         "qwen2_vl": {"depth": 2, "embed_dim": 16, "num_heads": 2, "hidden_size": HIDDEN, **shared},
@@ -261,9 +272,10 @@ def _molmo2() -> tuple[Any, Any]:
     heads = {"num_key_value_heads": 2, "head_dim": 8}
     text = {**_TEXT, "vocab_size": len(tokenizer), "additional_vocab_size": 8,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}  # fmt: skip
-    config = CONFIG_MAPPING["molmo2"](
-        text_config=text,
-        vision_config={**_TOWER, **heads, "image_size": [56, 56]},
+    config = _config(
+        "molmo2",
+        text,
+        {**_TOWER, **heads, "image_size": [56, 56]},
         adapter_config={"vision_feature_layer": [1, 0], "hidden_size": 16, "num_attention_heads": 2,
                         **heads, "intermediate_size": 24, "text_hidden_size": HIDDEN},
         image_start_token_id=token("<im_start>"), image_end_token_id=token("<im_end>"),
@@ -297,7 +309,7 @@ def write_vlm(folder: Path, setup: str) -> None:
     config, processor = _MAKERS[setup]()
     processor.save_pretrained(folder)
     torch.manual_seed(len(setup))
-    model: Any = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)](config)
+    model: Any = AutoModelForImageTextToText.from_config(config)
     for name, weight in model.named_parameters():  # attention that looks somewhere
         if weight.ndim >= 2:
             gain = 2.0 if "q_proj" in name or "k_proj" in name else 1.5

@@ -12,6 +12,7 @@ import pytest
 from transformers import CONFIG_MAPPING
 
 from api_cli.cli import app
+from api_cli.commands.llava import llava
 from api_cli.console import Console
 from api_cli.errors import ModelError, UsageError
 from api_cli.options.launch import Launch
@@ -111,6 +112,7 @@ def test_a_regular_family_that_is_not_in_the_table_works(vlm_folder, monkeypatch
     for module in ("families", "blocks", "vlm_checkpoint"):
         monkeypatch.setattr(f"api_cli.relevance.llava.{module}.FAMILIES", without)
     checkpoint = find_checkpoint(str(vlm_folder("glm4v")))
+    assert isinstance(checkpoint, VlmCheckpoint)
     assert not checkpoint.is_shareable
     assert VlmRelevance(checkpoint).number_of_layers == 4
 
@@ -121,7 +123,7 @@ def test_an_irregular_family_that_is_not_in_the_table_is_refused(setup, vlm_fold
     for module in ("families", "blocks", "vlm_checkpoint"):
         monkeypatch.setattr(f"api_cli.relevance.llava.{module}.FAMILIES", without)
     with pytest.raises(ModelError, match="not laid out by the known rule"):
-        VlmRelevance(find_checkpoint(str(vlm_folder(setup))))
+        VlmRelevance(VlmCheckpoint(str(vlm_folder(setup))))
 
 
 def test_a_rule_that_does_not_hold_is_found_out_before_weights_are_loaded(vlm_folder, monkeypatch):
@@ -175,7 +177,5 @@ def test_the_command_says_the_grid_of_every_sample(vlm_folder, apiprompt, make_d
 
 
 def test_vlm_is_llava_by_another_name():
-    commands = {
-        command.name or command.callback.__name__: command for command in app.registered_commands
-    }
-    assert commands["vlm"].callback is commands["llava"].callback
+    [vlm] = [command for command in app.registered_commands if command.name == "vlm"]
+    assert vlm.callback is llava
