@@ -37,7 +37,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _OLD_KEYS = (  # which transformers still understands
     "torch_dtype", "rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_factor",
     "sliding_window_pattern", "full_attention_interval", "image_default_input_size",
-    "image_patch_size", "image_num_pos", "vit_layers",
+    "image_patch_size", "image_num_pos", "vit_layers", "vision_use_head",
 )  # fmt: skip
 _NOT_OF_FILES = {"_name_or_path"}
 _EXPECTED = "give 7b, 13b, a hub id (OWNER/NAME), a folder written by save_pretrained, or demo"
