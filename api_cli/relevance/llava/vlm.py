@@ -78,10 +78,12 @@ class VlmRelevance(Answering):
         super().__init__(model, processor.tokenizer, max_new_tokens, highlight)
         base = model.model
         self._decoder: Any = getattr(base, "language_model", None) or base.text_model
-        has_sdpa = getattr(self._decoder, "_supports_sdpa", True)
-        model.set_attn_implementation({"text_config": SDPA if has_sdpa else EAGER})
         self._shares = checkpoint.is_shareable
         self._text_config = model.config.get_text_config(decoder=True)
+        # SDPA knows no soft cap; older versions of transformers take it all the same
+        has_cap = getattr(self._text_config, "attn_logit_softcapping", None) is not None
+        has_sdpa = getattr(self._decoder, "_supports_sdpa", True) and not has_cap
+        model.set_attn_implementation({"text_config": SDPA if has_sdpa else EAGER})
 
     @property
     def number_of_layers(self) -> int:
