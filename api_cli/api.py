@@ -85,6 +85,7 @@ def llava_api(
     max_new_tokens: int = MAX_NEW_TOKENS,
     prompt_template: str = PROMPT_TEMPLATE,
     highlight: str | None = None,
+    max_pixels: int | None = None,
 ) -> list[Image.Image]:
     """Mask images by what LLaVA looks at while it answers questions about them.
 
@@ -108,6 +109,7 @@ def llava_api(
         max_new_tokens: length of an answer at most.
         prompt_template: with `<image>` and `{question}` in it.
         highlight: count only the passes that produced this part of an answer.
+        max_pixels: of a picture as the model sees it, for families with that choice.
 
     Returns:
         Masked RGB images, in the order and of the sizes of `images`.
@@ -162,9 +164,9 @@ def _mask_all(
         batch = [_picture(image) for image in images[start : start + batch_size]]
         prepared = [model.prepare(image) for image in batch]
         found = model.relevance(prepared, queries[start : start + batch_size], layers)
-        for image, (_, part), (maps, _) in zip(batch, prepared, found, strict=True):
+        for image, seen, (maps, _) in zip(batch, prepared, found, strict=True):
             mask = method.make_mask(maps[0], settings.enhance_coe, settings.kernel_size)
-            masked.append(apply_mask(image, mask, settings, part.box))
+            masked.append(apply_mask(image, mask, settings, seen.part.box))
     return masked
 
 

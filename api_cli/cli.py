@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 app.command(context_settings=EITHER_SPELLING)(clip)
 app.command(context_settings=EITHER_SPELLING)(llava)
+app.command("vlm", context_settings=EITHER_SPELLING, hidden=True)(llava)
 app.command(context_settings=EITHER_SPELLING)(ask)
 app.command(context_settings=EITHER_SPELLING)(score)
 app.command(context_settings=EITHER_SPELLING)(compare)

@@ -11,6 +11,8 @@ from api_cli.options.llava import LlavaConfig
 def llava(config: LlavaConfig) -> None:
     """Mask a dataset's images by what LLaVA looks at while it answers their questions.
 
+    Or another vision-language model; `apiprompt vlm` is the same command.
+
     Without any flag: the demo model on the demo set. The model's own answers
     are in metadata.jsonl, as auxiliary_answer.
 

@@ -22,7 +22,8 @@ class LlavaConfig(RunConfig):
         None,
         parsers.text,
         "NAME",
-        "7b or 13b (LLaVA-1.5), a hub id (OWNER/NAME), a folder in transformers' format, or demo.",
+        "7b or 13b (LLaVA-1.5), a hub id (OWNER/NAME), a folder in transformers' format, or demo; "
+        "also of Qwen-VL, GLM-4V, Gemma 3, PaliGemma, InternVL, SmolVLM, Pixtral, ...",
         "demo on the demo set, else 13b",
     )
     layer_index: tuple[int, ...] | None = option(
@@ -31,7 +32,7 @@ class LlavaConfig(RunConfig):
         parsers.layers,
         "L,...",
         "Layer of the language model that is read, from 0; negative counts from the end.",
-        "20 for 7b and 13b, else a model's own best",
+        "20 for 7b and 13b, else a model's own best, else five eighths of its depth",
     )
     batch_size: int | str = option(
         MODEL,
@@ -68,7 +69,7 @@ class LlavaConfig(RunConfig):
         parsers.prompt_template,
         "TEXT",
         "What the model is given, with <image> and {question} in it; \\n is a new line.",
-        "Vicuna's, with its system sentence",
+        "Vicuna's for LLaVA-1.5, else the model's chat template",
     )
     highlight: str | None = option(
         MODEL,
@@ -77,4 +78,14 @@ class LlavaConfig(RunConfig):
         "TEXT",
         "Count only the looks that produced this part of the answer; all where it is not in it.",
         "",
+    )
+    max_pixels: int | None = option(
+        MODEL,
+        None,
+        parsers.integer(1),
+        "N",
+        "Of a picture as the model sees it, where its family has that choice (Qwen-VL, GLM-4V, "
+        "Pixtral); it sets the cost and the maps' grid. --fit is for LLaVA-1.5 alone: other models "
+        "see the whole picture.",
+        "the model's own",
     )

@@ -26,17 +26,19 @@ class Prepared(NamedTuple):
     Attributes:
         pixels: (3, H, W) float32, normalised.
         part: which part of the patch grid shows the image.
+        more: what else the model's own `prepare` found out, for its `relevance`.
     """
 
     pixels: torch.Tensor
     part: GridPart
+    more: Any = None
 
 
 class Relevance(NamedTuple):
     """What a model finds out about an image and a question.
 
     Attributes:
-        maps: (L, M, h, w) float32: M maps (CLIP 2, LLaVA 1) of each of L layers, over the h x w
+        maps: (L, M, h, w) float32: M maps (CLIP 2, others 1) of each of L layers, over the h x w
             patches that show the image.
         facts: what else is worth a place in the manifest, JSON-serialisable, by name; LLaVA's own
             answer.
@@ -61,7 +63,10 @@ class Checkpoint(Protocol):
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the patch grid."""
+        """Rows and columns of the patch grid; (0, 0) where pictures have their own.
+
+        Maps then show the whole picture, whatever their size.
+        """
         ...
 
     @property

@@ -25,7 +25,8 @@ class Layered(Protocol):
 def resolve_layers(layer_index: Sequence[int] | None, model: Layered) -> list[int]:
     """Layers counted from 0, each once; the model's default one for None.
 
-    Raises UsageError for one the model does not have.
+    Raises UsageError for one that the model does not have, or, where it has `readable_layers`, one
+    that is not among them.
     """
     number_of_layers = model.number_of_layers
     layer_index = (model.default_layer,) if layer_index is None else layer_index
@@ -35,4 +36,12 @@ def resolve_layers(layer_index: Sequence[int] | None, model: Layered) -> list[in
                 f"--layer-index {index}: the model has layers 0 to {number_of_layers - 1} "
                 f"(or -{number_of_layers} to -1, from the end)"
             )
-    return list(dict.fromkeys(index % number_of_layers for index in layer_index))
+    layers = list(dict.fromkeys(index % number_of_layers for index in layer_index))
+    readable = getattr(model, "readable_layers", range(number_of_layers))
+    for layer in layers:
+        if layer not in readable:
+            raise UsageError(
+                f"--layer-index {layer}: that layer does not see the whole prompt; those that can "
+                f"be read are {', '.join(map(str, readable))}"
+            )
+    return layers

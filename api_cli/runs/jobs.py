@@ -50,7 +50,7 @@ class Loaded(NamedTuple):
         picture: what it shares with its neighbours; they find it as long as one of them is here.
         subject: what the maps are of: this sample, unless masks are shuffled.
         box: the subject's outline on the patch grid, in cells; its mask is stretched from there
-            over the sample's picture.
+            over the sample's picture. Empty where pictures have grids of their own.
         prepared: the subject's picture as the model sees it, where maps must be computed.
         kept: else what was kept of an earlier run.
         stamp: of the picture (`Sample.stamp`), taken before it was read.
@@ -63,6 +63,10 @@ class Loaded(NamedTuple):
     prepared: Prepared | None
     kept: Relevance | None
     stamp: str | None = None
+
+    def box_on(self, height: int, width: int) -> Box:
+        """The subject's outline on a map of that size; the whole of it where the box is empty."""
+        return self.box if any(self.box) else (0, 0, width, height)
 
 
 class Written(NamedTuple):

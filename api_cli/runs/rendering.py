@@ -52,7 +52,7 @@ class Rendering:
             @lru_cache(maxsize=1)
             def at_full_size(layer: int, coe: float, kernel_size: int, name: str) -> Image.Image:
                 mask = mask_of(layer, coe, kernel_size)
-                return resize_mask(mask.values, image.size, name, loaded.box)
+                return resize_mask(mask.values, image.size, name, loaded.box_on(*mask.values.shape))
 
             for layer, settings, sink in loaded.job.variants:
                 coe, kernel_size, name, grayscale = settings
@@ -71,7 +71,7 @@ class Rendering:
         """Heat maps, then the array: its presence says that all are there."""
         key = loaded.job.sample.key
         for (name, sign), m in zip(self._method.maps, map_, strict=True):
-            heat = encode(overlay(image, sign * m, loaded.box), "jpg", 90)
+            heat = encode(overlay(image, sign * m, loaded.box_on(*m.shape)), "jpg", 90)
             sink.save_beside(key, f".{name}.jpg", heat)
         buffer = io.BytesIO()
         np.save(buffer, map_)

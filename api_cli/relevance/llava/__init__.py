@@ -1,4 +1,8 @@
-"""LLaVA: where the model looks while it answers (METHOD.md section 2)."""
+"""LLaVA and its like: where a model looks while it answers (METHOD.md section 2).
+
+LLaVA-1.5 is `checkpoint.py` and `model.py`, as the paper has it. Other families are rows of
+`families.py`, found by `vlm_checkpoint.py`, given what `blocks.py` makes, read by `vlm.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,52 +1,29 @@
-"""Finding LLaVA checkpoints: names, hub ids and folders to one loaded model."""
+"""LLaVA-1.5's checkpoints, in transformers' format."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import importlib.util
-import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import deepcopy
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import errors, hf_hub_download, snapshot_download
-from huggingface_hub.utils import logging as hub_logging
 from PIL import Image
-from transformers import (
-    CONFIG_MAPPING,
-    AutoProcessor,
-    BitsAndBytesConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
+from transformers import AutoProcessor, LlavaConfig, LlavaForConditionalGeneration
+
+from api_cli.errors import ModelError, first_line
+from api_cli.relevance.llava.found import (
+    DEMO,
+    DEMO_FOLDER,
+    Found,
+    known_config,
+    stored_precision,
 )
-from transformers.utils import logging
 
-from api_cli.errors import ModelError, UsageError, first_line
-from api_cli.relevance.device import DTYPES, has_room
-from api_cli.relevance.known_keys import only
+__all__ = ["DEMO", "DEMO_FOLDER", "LlavaCheckpoint"]
 
-DEMO = "demo"
-DEMO_FOLDER = Path(__file__).parents[2] / "models" / "demo_llava"
-
-_HUB_IDS = {
-    "llava-v1.5-7b": "llava-hf/llava-1.5-7b-hf",
-    "llava-v1.5-13b": "llava-hf/llava-1.5-13b-hf",
-}
-_ALIASES = {"7b": "llava-v1.5-7b", "13b": "llava-v1.5-13b"}
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PAPER_LAYER = 20  # of LLaVA-1.5, whose 7B has 32 layers and whose 13B has 40
-_OLD_KEYS = ("torch_dtype", "rope_theta", "rope_scaling")  # which transformers still understands
-_NOT_OF_FILES = {"_name_or_path"}
-_EXPECTED = "give 7b, 13b, a hub id (OWNER/NAME), a folder written by save_pretrained, or demo"
 
 
-class LlavaCheckpoint:
+class LlavaCheckpoint(Found):
     """A LLaVA that was found but not yet loaded; weights are downloaded when they must be.
 
     Args:
@@ -54,75 +31,30 @@ class LlavaCheckpoint:
             transformers' format, or `demo`.
 
     Attributes:
-        model_name: as given.
-        short_name: the model's name as part of a folder's name.
         number_of_layers: of the language model.
         grid: rows and columns of the patch grid; one image token a patch.
         default_layer: the layer read where nobody says otherwise: `relevance_layer` of the
             model's config.json, else 20 of LLaVA-1.5, else five eighths of the depth.
-        precision: of the weights as they are stored, a key of `device.DTYPES`.
 
     Raises:
         ModelError: where there is no such model, or not one that the method can read.
     """
 
-    def __init__(self, model_name: str) -> None:
-        self.model_name = model_name
-        name = _ALIASES.get(model_name, model_name)
-        self._hub_id: str | None = None
-        if name == DEMO:
-            self._folder = DEMO_FOLDER
-        elif Path(name).is_dir():
-            self._folder = Path(name)
-        elif name in _HUB_IDS or _HUB_ID.fullmatch(name):
-            self._hub_id = _HUB_IDS.get(name, name)
-        else:
-            near = difflib.get_close_matches(name, [*_HUB_IDS, *_ALIASES, DEMO], n=1, cutoff=0.5)
-            hint = f", did you mean {near[0]}" if near else ""
-            raise ModelError(f"unknown model {model_name!r}{hint}? For LLaVA, {_EXPECTED}")
-        is_folder = self._hub_id is None and name != DEMO
-        self.short_name = self._folder.resolve().name if is_folder else name.replace("/", "_")
+    model_class = LlavaForConditionalGeneration
 
+    def __init__(self, model_name: str) -> None:
+        super().__init__(model_name)
         config = self._config
-        text, vision = config.text_config, config.vision_config
-        self.number_of_layers: int = text.num_hidden_layers
+        vision = config.vision_config
+        self.number_of_layers: int = config.text_config.num_hidden_layers
         side = vision.image_size // vision.patch_size
         self.grid = (side, side)
-        layer = self._relevance_layer
+        layer = self.content.get("relevance_layer")
         if layer is None:
             five_eighths = self.number_of_layers * 5 // 8
             layer = _PAPER_LAYER if self.number_of_layers in (32, 40) else five_eighths
         self.default_layer: int = layer
-        names = {dtype: name for name, dtype in DTYPES.items()}
-        self.precision = names.get(config.dtype or text.dtype, "fp32")
-
-    @cached_property
-    def folder(self) -> Path:
-        """The model's files on disk, downloaded where necessary. Raises ModelError."""
-        if self._hub_id is None:
-            return self._folder
-        patterns = ["*.json", "*.model", "*.safetensors"]
-        with self._explained():
-            return Path(snapshot_download(self._hub_id, allow_patterns=patterns))
-
-    @property
-    def weights_files(self) -> list[Path]:
-        """The weights' files and what else decides how they are used. Raises ModelError."""
-        weights = sorted(self.folder.glob("*.safetensors"))
-        if not weights:
-            raise ModelError(
-                f"{self.folder}: no *.safetensors; save the model with save_pretrained, "
-                "which writes them"
-            )
-        return weights + sorted(self.folder.glob("*.json")) + sorted(self.folder.glob("*.model"))
-
-    @cached_property
-    def identity(self) -> str:
-        """16 hex digits of a SHA-256 over the model's files."""
-        digest = hashlib.sha256()
-        for file in self.weights_files:
-            digest.update(f"{file.name} {_digest(file)}\n".encode())
-        return digest.hexdigest()[:16]
+        self.precision = stored_precision(config)
 
     def create_processor(self) -> Any:
         """The model's processor, its tokenizer padding on the left. Raises ModelError."""
@@ -150,74 +82,10 @@ class LlavaCheckpoint:
             tokenizer.pad_token = tokenizer.eos_token
         return processor
 
-    def create_model(
-        self, device: torch.device, precision: str, load_in: str | None, *, spread: bool
-    ) -> Any:
-        """The transformers model with its weights. Raises ModelError.
-
-        Args:
-            device: to put it on.
-            precision: a key of `device.DTYPES`.
-            load_in: "8bit" or "4bit" for weights so quantised by bitsandbytes.
-            spread: whether a model too large for the device's free memory is spread over all
-                GPUs, and the CPU, by accelerate's device map.
-        """
-        dtype = DTYPES[precision]
-        options: dict[str, Any] = {}
-        bits = 8 * dtype.itemsize
-        if load_in is not None:
-            require_bitsandbytes(load_in)
-            bits = int(load_in.removesuffix("bit"))
-            options["quantization_config"] = BitsAndBytesConfig(
-                load_in_8bit=bits == 8, load_in_4bit=bits == 4, bnb_4bit_compute_dtype=dtype
-            )
-        stored = sum(f.stat().st_size for f in self.weights_files if f.suffix == ".safetensors")
-        size = stored * bits // (8 * DTYPES[self.precision].itemsize)
-        options["device_map"] = "auto" if spread and not has_room(device, size) else {"": device}
-        try:
-            with _quiet():
-                loaded: Any = LlavaForConditionalGeneration.from_pretrained(
-                    self.folder,
-                    config=deepcopy(self._config),
-                    dtype=dtype,
-                    output_loading_info=True,
-                    trust_remote_code=False,
-                    **options,
-                )
-        except Exception as error:  # transformers raises whatever its parts do
-            out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-            way_out = (
-                "it does not fit into memory: try --precision bf16, --load-in 8bit or 4bit, or a "
-                "smaller model"
-                if out_of_memory
-                else "its files must be those of a LlavaForConditionalGeneration"
-            )
-            raise ModelError(
-                f"{self.model_name} could not be loaded from {self.folder} "
-                f"({first_line(error)}); {way_out}"
-            ) from error
-        model, info = loaded
-        wrong = [*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])]
-        if wrong:
-            raise ModelError(
-                f"{self.folder}: weights that the model needs are missing or of another shape: "
-                f"{', '.join(sorted(wrong)[:3])}{', ...' if len(wrong) > 3 else ''}"
-            )
-        return model.eval().requires_grad_(False)
-
     @cached_property
     def _config(self) -> Any:
-        return self._read_config()
-
-    def _read_config(self) -> Any:
         """transformers' configuration, checked to be a LLaVA's that the method can read."""
-        with self._explained():
-            path = (
-                self._folder / "config.json"
-                if self._hub_id is None
-                else Path(hf_hub_download(self._hub_id, "config.json"))
-            )
-            content = dict(json.loads(path.read_text(encoding="utf-8")))
+        content = self.content
 
         def refuse(why: str) -> ModelError:
             return ModelError(f"{self.model_name} is not a LLaVA that can be read: {why}")
@@ -229,9 +97,8 @@ class LlavaCheckpoint:
                 "it is in the authors' own format; take transformers' from llava-hf on the hub, "
                 "which 7b and 13b stand for"
             )
-        self._relevance_layer: int | None = content.get("relevance_layer")
         try:
-            config: Any = LlavaConfig.from_dict(_known(content, LlavaConfig))
+            config: Any = LlavaConfig.from_dict(known_config(content, LlavaConfig))
         except Exception as error:  # a field of another type, a tower that transformers lacks
             raise refuse(f"its config.json says {first_line(error)}") from error
         strategy, tower = config.vision_feature_select_strategy, config.vision_config.model_type
@@ -241,82 +108,3 @@ class LlavaCheckpoint:
                 "token a patch"
             )
         return config
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what the hub and the disk raise within into one line for the user."""
-        where = f" on the hub ({self._hub_id})" if self._hub_id else ""
-        verbosity = hub_logging.get_verbosity()
-        hub_logging.set_verbosity_error()  # not a line for each attempt; downloads show a bar
-        try:
-            yield
-        except errors.GatedRepoError as error:
-            raise ModelError(
-                f"{self.model_name}{where} asks for a permission: get it on its page, and pass "
-                "HF_TOKEN or log in with `hf auth login`"
-            ) from error
-        except errors.RepositoryNotFoundError as error:
-            raise ModelError(
-                f"unknown model {self.model_name!r}: no such repository{where}; {_EXPECTED}"
-            ) from error
-        except (errors.RemoteEntryNotFoundError, ValueError, TypeError) as error:
-            raise ModelError(
-                f"{self.model_name} is not a LLaVA{where}: no config.json that can be read "
-                f"({first_line(error)})"
-            ) from error
-        except OSError as error:  # among them that the hub cannot be reached
-            if self._hub_id is None:
-                raise ModelError(
-                    f"{self.model_name} is not a LLaVA: {first_line(error)}; expected config.json "
-                    "and weights, as save_pretrained writes them"
-                ) from error
-            raise ModelError(
-                f"{self.model_name}{where} is not in the cache and the hub cannot be reached "
-                f"({first_line(error)}); download it on a machine with a network and pass its "
-                "folder, or try --model-name demo"
-            ) from error
-        finally:
-            hub_logging.set_verbosity(verbosity)
-
-
-def _known(content: dict[str, Any], config_class: Any) -> dict[str, Any]:
-    """Those keys of a config.json that shape a model of that class, down to its towers' own."""
-    known = {*config_class().to_dict(), *config_class.attribute_map, *_OLD_KEYS} - _NOT_OF_FILES
-    config = only(content, sorted(known))
-    for name, usual in (("text_config", "llama"), ("vision_config", "clip_vision_model")):
-        tower = config.get(name)
-        if isinstance(tower, dict):
-            config[name] = _known(tower, CONFIG_MAPPING[tower.get("model_type", usual)])
-    return config
-
-
-def require_bitsandbytes(load_in: str) -> None:
-    """Raises UsageError where bitsandbytes, which quantises, is not installed."""
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise UsageError(
-            f"--load-in {load_in} needs bitsandbytes, which is not installed: "
-            "pip install 'apiprompt[bitsandbytes]'"
-        )
-
-
-def _digest(file: Path) -> str:
-    """A file's SHA-256; the hub's cache calls large files by it, so they need not be read."""
-    content = file.resolve()
-    if content.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", content.name):
-        return content.name
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting on the terminal while it loads what is on the disk."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

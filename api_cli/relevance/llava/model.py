@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 from transformers import (
-    AttentionInterface,
-    AttentionMaskInterface,
     DynamicCache,
-    GenerationConfig,
     LlavaForConditionalGeneration,
 )
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from api_cli.options.prompt import IMAGE, MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
 from api_cli.relevance import Prepared, Relevance
 from api_cli.relevance.device import default_batch_size, pick_device
+from api_cli.relevance.llava.answering import Answering
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
 from api_cli.relevance.llava.prefix import (
     Layer,
@@ -36,17 +28,19 @@ from api_cli.relevance.llava.prefix import (
     layers_of,
     pad,
 )
+from api_cli.relevance.llava.readers import SDPA, attention_map, reading
 from api_cli.relevance.llava.tokens import tokenize
 from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import Square, check_choices
 
-_ATTENTION = "apiprompt_sdpa"
 # transformers 5.24 gave the argument a new name
+__all__ = ["CACHE", "LlavaRelevance", "attention_map"]
+
 _takes = inspect.signature(LlavaForConditionalGeneration.forward).parameters
-_CACHE = "cache" if "cache" in _takes else "past_key_values"
+CACHE = "cache" if "cache" in _takes else "past_key_values"
 
 
-class LlavaRelevance:
+class LlavaRelevance(Answering):
     """A LLaVA that tells which patches of an image it looked at when it answered a question.
 
     Args:
@@ -87,40 +81,26 @@ class LlavaRelevance:
         load_in: str | None = None,
     ) -> None:
         check_choices(fit, precision, "auto")
-        self._max_new_tokens = max_new_tokens
         self._prompt_template = check_template(prompt_template)
-        self._highlight = highlight
         processor = checkpoint.create_processor()
-        self.tokenizer = processor.tokenizer
         levels = processor.image_processor
         self._mean = np.array(levels.image_mean, np.float32)
         self._std = np.array(levels.image_std, np.float32)
         self._device = pick_device(device)
-        self.model = checkpoint.create_model(
+        model = checkpoint.create_model(
             self._device,
             checkpoint.precision if precision == "auto" else precision,
             load_in,
             spread=device == "auto",
         )
-        self.model.set_attn_implementation({"text_config": _ATTENTION})
+        super().__init__(model, processor.tokenizer, max_new_tokens, highlight)
+        self.model.set_attn_implementation({"text_config": SDPA})
         config = self.model.config
         self._size: tuple[int, int] = (config.vision_config.image_size,) * 2
         self._square = Square(
             fit, checkpoint.grid, levels.image_mean, padded_fits=("paper", "pad"), size=self._size
         )
         self._image_tokens = processor.image_token * (checkpoint.grid[0] * checkpoint.grid[1])
-        self._max_length: int = config.text_config.max_position_embeddings
-        end = self.model.generation_config.eos_token_id
-        if end is None:
-            end = config.text_config.eos_token_id
-        # a fresh one, since a model's own may ask for sampling or penalties
-        self.model.generation_config = GenerationConfig(
-            do_sample=False,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=end,
-            pad_token_id=self.tokenizer.pad_token_id,
-        )
-        self._end = torch.tensor(end if isinstance(end, list) else [end])
         self._text_config = config.text_config.get_text_config(decoder=True)
         self._last: Prefix | None = None  # of the last batch's last picture
 
@@ -171,11 +151,7 @@ class LlavaRelevance:
         template = self._prompt_template.replace(IMAGE, self._image_tokens)
         prompts = tokenize(self.tokenizer, texts, template)
         longest = max(map(len, prompts))
-        if longest + self._max_new_tokens > self._max_length:
-            raise ValueError(
-                f"question and answer take up to {longest + self._max_new_tokens} tokens, the "
-                f"model at most {self._max_length}"
-            )
+        self._require_room(longest)
         image_token = self.model.config.image_token_id
         prefix = common_prefix(prompts, image_token) if is_shareable(self._text_config) else []
         last, self._last = self._last, None
@@ -195,12 +171,12 @@ class LlavaRelevance:
             looked_at = {"pixel_values": pixels.to(device, self.model.dtype)}
         ids, mask = pad(prompts, len(prefix) if is_shared else 0, self.tokenizer.pad_token_id)
         places = (ids == image_token).nonzero()[:, 1].view(len(images), -1)  # (B, N)
-        with _reading(self.model.model.language_model.layers, layers, places) as readers:
+        with reading(self.model.model.language_model.layers, layers, places) as readers:
             sequences = self.model.generate(
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 **looked_at,
-                **{_CACHE: cache},
+                **{CACHE: cache},
             )
         if prefix:
             start = int(places[-1, -1]) + 1 - len(prefix)
@@ -220,119 +196,12 @@ class LlavaRelevance:
                 input_ids=torch.tensor([ids] * len(shared.new), device=device),
                 pixel_values=torch.stack(shared.new).to(device, self.model.dtype),
                 use_cache=True,
-                **{_CACHE: cache},
+                **{CACHE: cache},
             )
             parts.append(layers_of(cache))
         return hand_out(parts, shared.owner)
 
     def _result(self, maps: torch.Tensor, tokens: torch.Tensor, image: Prepared) -> Relevance:
-        """One sample's maps, averaged over the passes that produced its answer.
-
-        Args:
-            maps: (S, L, N), of every pass of the batch.
-            tokens: (S,), of every pass of the batch; after its end token a sample adds none.
-            image: the sample's.
-        """
-        ends = torch.isin(tokens, self._end).nonzero()
-        tokens = tokens[: ends[0, 0] + 1] if len(ends) else tokens
-        counted = torch.ones(len(tokens), dtype=torch.bool)
-        facts: dict[str, Any] = {
-            "auxiliary_answer": self._decode(tokens).strip(),
-            "auxiliary_tokens": len(tokens),
-        }
-        if self._highlight:
-            produced = self._passes_of(self._highlight, tokens)
-            facts["highlighted"] = bool(produced.any())
-            counted = produced if produced.any() else counted
-        mean = maps[: len(tokens)][counted].mean(dim=0)  # (L, N)
+        """One sample's maps, of the passes' maps (S, L, N) and tokens (S,) of the batch."""
+        mean, facts = self._answer(maps, tokens)
         return Relevance(self._square.cut(mean[:, None].numpy(), image.part), facts)
-
-    def _passes_of(self, text: str, tokens: torch.Tensor) -> torch.Tensor:
-        """Which passes, (S,) bool, produced the first `text`, whatever its case, in the answer."""
-        found = re.search(re.escape(text), self._decode(tokens), re.IGNORECASE)
-        if found is None:
-            return torch.zeros(len(tokens), dtype=torch.bool)
-        start, end = found.span()
-        lengths = [len(self._decode(tokens[:n])) for n in range(len(tokens) + 1)]
-        return torch.tensor([before < end and after > start for before, after in pairwise(lengths)])
-
-    def _decode(self, tokens: torch.Tensor) -> str:
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
-
-
-def attention_map(q: torch.Tensor, k: torch.Tensor, scale: float) -> torch.Tensor:
-    """One pass's term of A in METHOD.md section 2: softmax over image tokens alone, mean of heads.
-
-    Args:
-        q: (B, H, d), the last position's queries, rotated.
-        k: (B, K, N, d), the image tokens' keys, rotated; each of K heads serves H / K queries.
-        scale: of the logits, 1 / sqrt(d).
-
-    Returns:
-        (B, N) float32, each row of sum 1.
-    """
-    q = q.float().reshape(q.shape[0], k.shape[1], -1, q.shape[-1])  # (B, K, H / K, d)
-    logits = torch.einsum("bkgd,bknd->bkgn", q, k.float()) * scale
-    return logits.softmax(dim=-1).mean(dim=(1, 2))
-
-
-class _Reader:
-    """Reads one layer's attention to the image in every pass of a generation.
-
-    Args:
-        places: (B, N), positions of each row's image tokens.
-    """
-
-    def __init__(self, places: torch.Tensor) -> None:
-        self._places = places
-        self._keys: torch.Tensor | None = None  # (B, K, N, d); they stay as the first pass has them
-        self._maps: list[torch.Tensor] = []
-
-    @property
-    def maps(self) -> torch.Tensor:
-        """(S, B, N) float32 on the CPU, of S passes."""
-        return torch.stack(self._maps).cpu()
-
-    def read(self, query: torch.Tensor, key: torch.Tensor, scale: float) -> None:
-        """Note a pass: queries (B, H, T, d) and all keys so far (B, K, T', d)."""
-        if self._keys is None:
-            places = self._places.to(key.device)[:, None, :, None]
-            self._keys = key.gather(2, places.expand(-1, key.shape[1], -1, key.shape[3]))
-        self._maps.append(attention_map(query[:, :, -1], self._keys, scale))
-
-
-@contextmanager
-def _reading(
-    blocks: Any, layers: Sequence[int], places: torch.Tensor
-) -> Iterator[Mapping[int, _Reader]]:
-    """Read the given decoder layers during the generation within."""
-    readers = {layer: _Reader(places) for layer in set(layers)}
-    for layer, reader in readers.items():
-        blocks[layer].self_attn.relevance_reader = reader
-    try:
-        yield readers
-    finally:
-        for layer in readers:
-            del blocks[layer].self_attn.relevance_reader
-
-
-def _sdpa_and_read(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    **options: Any,
-) -> tuple[torch.Tensor, None]:
-    """transformers' SDPA attention, which stays as it is, with a look at queries and keys."""
-    reader = getattr(module, "relevance_reader", None)
-    if reader is not None:
-        reader.read(query, key, options["scaling"])
-    output: tuple[torch.Tensor, None] = sdpa_attention_forward(
-        module, query, key, value, attention_mask, **options
-    )
-    return output
-
-
-AttentionInterface.register(_ATTENTION, _sdpa_and_read)
-AttentionMaskInterface.register(_ATTENTION, sdpa_mask)  # else padding would be ignored in silence

@@ -142,7 +142,7 @@ def test_low_precision_gives_nearly_the_same_map(precision, checkpoint, model, p
 
 def test_a_large_model_may_be_spread(checkpoint, model, photographs, monkeypatch):
     """Where one GPU does not do, accelerate's device map places the layers; here, on the CPU."""
-    monkeypatch.setattr("api_cli.relevance.llava.checkpoint.has_room", lambda *_: False)
+    monkeypatch.setattr("api_cli.relevance.llava.found.has_room", lambda *_: False)
     spread = LlavaRelevance(checkpoint, device="auto")
     batch = images(model, photographs, "wide")
     [ours], [theirs] = (m.relevance(batch, ["what?"], [1]) for m in (spread, model))

@@ -256,7 +256,7 @@ class TestLlava:
         )
 
     def test_a_spread_model_shares(self, llava, llava_folder, photographs, monkeypatch):
-        monkeypatch.setattr("api_cli.relevance.llava.checkpoint.has_room", lambda *_: False)
+        monkeypatch.setattr("api_cli.relevance.llava.found.has_room", lambda *_: False)
         spread = LlavaRelevance(LlavaCheckpoint(str(llava_folder("grouped"))), device="auto")
         images, questions = prepare(spread, photographs, "aabaa"), ask("aabaa")
         assert_same(

@@ -1,0 +1,311 @@
+"""Relevance maps of vision-language models beyond LLaVA-1.5: METHOD.md section 2, for any layout.
+
+The model is given what its own processor makes of a picture. Tokens of all views of it go through
+one softmax, as LLaVA-1.5's do, and `views.one_map` brings them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
+from api_cli.relevance import Prepared, Relevance
+from api_cli.relevance.device import default_batch_size, pick_device
+from api_cli.relevance.fit import GridPart
+from api_cli.relevance.llava.answering import Answering
+from api_cli.relevance.llava.blocks import Block, Blocks
+from api_cli.relevance.llava.model import CACHE
+from api_cli.relevance.llava.prefix import fill_cache, hand_out, layers_of, pad
+from api_cli.relevance.llava.readers import EAGER, SDPA, reading
+from api_cli.relevance.llava.views import map_size, one_map
+from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint
+from api_cli.relevance.sharing import Shared, share_pictures
+from api_cli.relevance.square import check_choices
+
+
+class VlmRelevance(Answering):
+    """A vision-language model that tells where in a picture it looked when it answered.
+
+    Args:
+        checkpoint: which model; see `VlmCheckpoint` for what can be had.
+        device: "auto", or anything `torch.device` takes. With "auto" a model too large for one
+            GPU is spread by accelerate's device map.
+        precision: of weights and forward pass: "fp32", "bf16", "fp16", or "auto" for that of the
+            stored weights. Maps are always computed in float32.
+        max_new_tokens: length of the answer at most, 1 or more.
+        prompt_template: with `<image>` and `{question}` in it, once each; the default, which is
+            LLaVA-1.5's, stands for the model's own chat template.
+        highlight: count only the passes that produced this part of the answer; where the answer
+            does not have it, all.
+        load_in: "8bit" or "4bit" for weights so quantised by bitsandbytes.
+        max_pixels: of a picture as the model sees it, where its family has that choice.
+
+    Raises:
+        ModelError: where the model cannot be had, loaded, or read.
+        UsageError: for a precision, device or number of pixels that will not do.
+        ValueError: for a prompt template without its placeholders.
+    """
+
+    def __init__(
+        self,
+        checkpoint: VlmCheckpoint,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        prompt_template: str = PROMPT_TEMPLATE,
+        highlight: str | None = None,
+        load_in: str | None = None,
+        max_pixels: int | None = None,
+    ) -> None:
+        check_choices("paper", precision, "auto")
+        processor = checkpoint.create_processor()
+        self._blocks = Blocks(
+            processor, checkpoint.config, checkpoint.kind_of_model, prompt_template, max_pixels
+        )
+        self._device = pick_device(device)
+        model = checkpoint.create_model(
+            self._device,
+            checkpoint.precision if precision == "auto" else precision,
+            load_in,
+            spread=device == "auto",
+        )
+        super().__init__(model, processor.tokenizer, max_new_tokens, highlight)
+        base = model.model
+        self._decoder: Any = getattr(base, "language_model", None) or base.text_model
+        self._shares = checkpoint.is_shareable
+        self._text_config = model.config.get_text_config(decoder=True)
+        # SDPA knows no soft cap; older versions of transformers take it all the same
+        has_cap = getattr(self._text_config, "attn_logit_softcapping", None) is not None
+        has_sdpa = getattr(self._decoder, "_supports_sdpa", True) and not has_cap
+        model.set_attn_implementation({"text_config": SDPA if has_sdpa else EAGER})
+
+    @property
+    def number_of_layers(self) -> int:
+        """Layers of the language model."""
+        return len(self._decoder.layers)
+
+    @property
+    def default_batch_size(self) -> int:
+        """Questions that are answered together, where nobody says otherwise."""
+        return default_batch_size(self._device, on_cpu=4)
+
+    def prepare(self, image: Image.Image) -> Prepared:
+        """Preprocess an RGB image by the model's own processor, which shows it whole."""
+        block = self._blocks.read(image)
+        height, width = map_size(block.views)
+        part = GridPart((0, height), (0, width), (0, 0, width, height))
+        return Prepared(block.tensors["pixel_values"], part, block)
+
+    @torch.inference_mode()
+    def relevance(
+        self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
+    ) -> list[Relevance]:
+        """Answer the questions, and note where each answer's passes looked.
+
+        Images that hold the same pixels, as `prepare` made them once, are one picture: where
+        there are fewer pictures than questions, the prompt's beginning is read once a picture,
+        in families whose pictures are read alike whatever is asked.
+
+        Args:
+            images: B images from `prepare`.
+            questions: B questions; an `<image>` in one is taken out, since the prompt has it.
+            layers: indices of decoder layers, from 0.
+
+        Returns:
+            B times maps (len(layers), 1, h, w) of the whole picture, with the facts
+            `relevance_grid` ("h x w"), `auxiliary_answer`, `auxiliary_tokens` and, where part of
+            an answer is to be highlighted, `highlighted`.
+
+        Raises:
+            ValueError: for a question that with its answer does not fit into the model's context.
+        """
+        blocks: list[Block] = [image.more for image in images]
+        spliced = [
+            block.splice(prompt, self._blocks.placeholder)
+            for block, prompt in zip(blocks, self._blocks.prompts(questions), strict=True)
+        ]
+        prompts, starts = [list(part) for part in zip(*spliced, strict=True)]
+        longest = max(map(len, prompts))
+        self._require_room(longest)
+        shared = share_pictures(images)
+        ends = [start + len(block.ids) for start, block in zip(starts, blocks, strict=True)]
+        is_shared = (
+            self._shares
+            and len(shared.pixels) < len(images)
+            and all(len(prompt) > end for prompt, end in zip(prompts, ends, strict=True))
+        )
+        of_tokens = _kinds(prompts, starts, blocks)
+        device = self.model.device
+        if is_shared:
+            ids, mask, kinds, lefts = _pad_twice(prompts, ends, of_tokens, self._pad_token)
+            cache = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks)
+            looked_at: dict[str, Any] = {CACHE: cache}
+        else:
+            ids, mask = pad(prompts, 0, self._pad_token)
+            lefts = [ids.shape[1] - len(prompt) for prompt in prompts]
+            kinds = {name: _left(rows, ids.shape[1]) for name, rows in of_tokens.items()}
+            looked_at = self._to_device(collate(blocks, self._blocks.family.counted))
+        places, is_token = _places(blocks, starts, lefts)
+        with reading(self._decoder.layers, layers, places, is_token) as readers:
+            sequences = self.model.generate(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                **{name: rows.to(device) for name, rows in kinds.items()},
+                **looked_at,
+            )
+        maps = torch.stack([readers[layer].maps for layer in layers], dim=2)  # (S, B, L, N)
+        answers = sequences[:, ids.shape[1] :].cpu()
+        return [self._result(maps[:, row], answers[row], b) for row, b in enumerate(blocks)]
+
+    @property
+    def _pad_token(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    def _to_device(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Tensors on the model's device; those of levels in its precision."""
+        return {
+            name: value.to(self.model.device, self.model.dtype)
+            if value.is_floating_point()
+            else value.to(self.model.device)
+            for name, value in tensors.items()
+        }
+
+    def _read_prefixes(
+        self,
+        shared: Shared,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        kinds: Mapping[str, torch.Tensor],
+        width: int,
+        blocks: Sequence[Block],
+    ) -> Any:
+        """A cache with the first `width` tokens of every row, read once a picture."""
+        device = self.model.device
+        firsts = [shared.owner.index(picture) for picture in range(len(shared.pixels))]
+        seen = mask[firsts, :width].to(device)
+        base = self.model.model
+        has_mrope = hasattr(base, "rope_deltas")  # it works positions out by itself
+        positions = {} if has_mrope else {"position_ids": (seen.cumsum(-1) - 1).clamp(min=0)}
+        cache: Any = fill_cache(self._text_config, [])
+        base(
+            input_ids=ids[firsts, :width].to(device),
+            attention_mask=seen,
+            use_cache=True,
+            **positions,
+            **{name: rows[firsts, :width].to(device) for name, rows in kinds.items()},
+            **self._to_device(
+                collate([blocks[first] for first in firsts], self._blocks.family.counted)
+            ),
+            **{CACHE: cache},
+        )
+        if has_mrope and base.rope_deltas is not None:
+            base.rope_deltas = base.rope_deltas[torch.tensor(shared.owner, device=device)]
+        return fill_cache(self._text_config, hand_out([layers_of(cache)], shared.owner))
+
+    def _result(self, maps: torch.Tensor, tokens: torch.Tensor, block: Block) -> Relevance:
+        """One sample's maps, of the passes' maps (S, L, N) and tokens (S,) of the batch."""
+        mean, facts = self._answer(maps[..., : len(block.places)], tokens)
+        whole = one_map(mean.numpy(), block.views)
+        height, width = whole.shape[-2:]
+        return Relevance(whole[:, None], {**facts, "relevance_grid": f"{height} x {width}"})
+
+
+def collate(blocks: Sequence[Block], counted: str | None) -> dict[str, torch.Tensor]:
+    """Pictures' tensors as one batch: filled up with zeros at the end, one after the other.
+
+    Args:
+        blocks: of the pictures.
+        counted: the tensor, if any, that counts patches through all of them.
+    """
+    batch = {}
+    for name in blocks[0].tensors:
+        tensors = [block.tensors[name] for block in blocks]
+        if name == counted:
+            before = 0
+            for number, block in enumerate(blocks):
+                tensors[number] = torch.where(tensors[number] >= 0, tensors[number] + before, -1)
+                before += block.tensors["pixel_values"].shape[:2].numel()
+        largest = [max(sizes) for sizes in zip(*(t.shape[1:] for t in tensors), strict=True)]
+        batch[name] = torch.cat([_filled(tensor, largest) for tensor in tensors])
+    return batch
+
+
+def _filled(tensor: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """A tensor with zeros at the end of every dimension but the first."""
+    missing = [
+        part
+        for have, want in zip(tensor.shape[:0:-1], reversed(sizes), strict=True)
+        for part in (0, want - have)
+    ]
+    return F.pad(tensor, missing) if any(missing) else tensor
+
+
+def _kinds(
+    prompts: Sequence[list[int]], starts: Sequence[int], blocks: Sequence[Block]
+) -> dict[str, list[torch.Tensor]]:
+    """What processors say of each token, by name, a row a prompt."""
+    kinds: dict[str, list[torch.Tensor]] = {}
+    for name in blocks[0].kinds:
+        rows = [torch.zeros(len(prompt), dtype=torch.int64) for prompt in prompts]
+        for row, start, block in zip(rows, starts, blocks, strict=True):
+            row[start : start + len(block.ids)] = torch.tensor(block.kinds[name])
+        kinds[name] = rows
+    return kinds
+
+
+def _left(rows: Sequence[torch.Tensor], width: int, value: int = 0) -> torch.Tensor:
+    """Rows of one length, filled up on the left."""
+    return torch.stack([F.pad(row, (width - len(row), 0), value=value) for row in rows])
+
+
+def _pad_twice(
+    prompts: Sequence[list[int]],
+    ends: Sequence[int],
+    kinds: Mapping[str, Sequence[torch.Tensor]],
+    pad_token: int,
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor], list[int]]:
+    """Prompts filled up before their beginnings and after them, so that both end together.
+
+    Args:
+        prompts: B prompts.
+        ends: where the beginning of each ends.
+        kinds: of their tokens.
+        pad_token: fills up.
+
+    Returns:
+        ids and mask (B, T), the kinds likewise, and how far each beginning has moved.
+    """
+    first, second = max(ends), max(len(p) - e for p, e in zip(prompts, ends, strict=True))
+
+    def twice(rows: Sequence[torch.Tensor], value: int = 0) -> torch.Tensor:
+        parts = [(row[:end], row[end:]) for row, end in zip(rows, ends, strict=True)]
+        heads, tails = zip(*parts, strict=True)
+        return torch.cat([_left(heads, first, value), _left(tails, second, value)], dim=1)
+
+    rows = [torch.tensor(prompt) for prompt in prompts]
+    return (
+        twice(rows, pad_token),
+        twice([torch.ones_like(row) for row in rows]),
+        {name: twice(of_rows) for name, of_rows in kinds.items()},
+        [first - end for end in ends],
+    )
+
+
+def _places(
+    blocks: Sequence[Block], starts: Sequence[int], lefts: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Where in the batch the views' tokens are, (B, N), and which of these there are."""
+    rows = [
+        torch.tensor(block.places) + start + left
+        for block, start, left in zip(blocks, starts, lefts, strict=True)
+    ]
+    most = max(map(len, rows))
+    places = torch.stack([F.pad(row, (0, most - len(row))) for row in rows])
+    is_token = torch.arange(most) < torch.tensor([len(row) for row in rows])[:, None]
+    return places, None if is_token.all() else is_token
