@@ -15,6 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
+from api_cli.relevance.llava.vlm import VlmRelevance
+from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint
 from tests.tiny_vlms import PATCH, SETUPS
 
 pytestmark = [
@@ -120,3 +122,13 @@ def test_every_token_lies_where_its_view_has_it(setup, vlm):
     # a grid that LLaVA-OneVision shrinks looks at two cells of the larger one in each direction,
     # unevenly, which their mean does not show
     assert max(errors.values()) < (0.05 if most is None else 0.3), errors
+
+
+def test_a_grid_that_is_not_shrunk_lies_where_its_view_has_it(vlm_folder):
+    model = VlmRelevance(VlmCheckpoint(str(vlm_folder("llava_onevision"))))
+    for knows in (model.model.config, model._blocks._config, model._blocks._processor):
+        knows.vision_aspect_ratio = "anyres_max_9"
+    for name, weight in model.model.named_parameters():
+        if _MIXES.search(name):
+            weight.zero_()
+    assert max(worst_error(model, size) for size in SIZES) < 0.05
