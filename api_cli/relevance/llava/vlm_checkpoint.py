@@ -120,8 +120,9 @@ def kind_of(content: dict[str, Any]) -> str:
         )
     if family is None and model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise ModelError(
-            f"its config.json is a {content.get('model_type', 'nameless')!r} model's; those that "
-            f"can be read are llava, {', '.join(FAMILIES)}"
+            "it is not a LLaVA, nor another model that can be read: its config.json is a "
+            f"{content.get('model_type', 'nameless')!r} model's; those that can be read are "
+            f"llava, {', '.join(FAMILIES)}"
         )
     return kind
 
