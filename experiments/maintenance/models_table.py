@@ -1,7 +1,7 @@
-"""`python -m experiments.maintenance.models_table`: write CLIP's table into docs/models.md.
+"""`python -m experiments.maintenance.models_table`: write the tables of docs/models.md.
 
-A row for each name of open_clip's, from its configuration and the program's own table of towers;
-nothing is downloaded and no model is built.
+A row for each name of open_clip's, from its configuration and the program's own table of towers,
+and one for each family of vision-language models; nothing is downloaded and no model is built.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from pathlib import Path
 import open_clip
 
 from api_cli.relevance.clip.towers.table import Unreadable, find_tower
+from api_cli.relevance.llava.families import FAMILIES, Family
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
-BEGIN, END = "<!-- clip: begin -->", "<!-- clip: end -->"
 HEAD = """| name | read | layers | default layer | grid |
+|---|---|---|---|---|"""
+FAMILIES_HEAD = """| `model_type` | its image tokens | `--max-pixels` | picture read | from |
 |---|---|---|---|---|"""
 
 
@@ -42,17 +44,32 @@ def table(names: Iterable[str]) -> str:
     return "\n".join((said, "", HEAD, *rows))
 
 
-def put(page: str, content: str) -> str:
+def family_row(name: str, family: Family) -> str:
+    """A family's row."""
+    layout = (family.views.__doc__ or "").splitlines()[0].rstrip(".")
+    sizes = "yes" if family.options else "one size"
+    shared = "once" if family.shareable else "for each question"
+    return f"| {name} | {layout} | {sizes} | {shared} | transformers {family.since or '5.17'} |"
+
+
+def families_table() -> str:
+    """The table of the families of vision-language models beyond LLaVA-1.5."""
+    return "\n".join((FAMILIES_HEAD, *(family_row(*item) for item in FAMILIES.items())))
+
+
+def put(page: str, content: str, mark: str = "clip") -> str:
     """The page with its table between the marks exchanged. Raises ValueError for want of marks."""
-    before, rest = page.split(f"{BEGIN}\n", 1)
-    _, after = rest.split(END, 1)
-    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    before, rest = page.split(f"{begin}\n", 1)
+    _, after = rest.split(end, 1)
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def main() -> int:
     """Write it."""
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(put(page, table(open_clip.list_models())), encoding="utf-8")
+    page = put(page, table(open_clip.list_models()))
+    PAGE.write_text(put(page, families_table(), "vlm"), encoding="utf-8")
     return 0
 
 

@@ -26,6 +26,11 @@ def test_the_table_is_up_to_date():
             assert written.get(row.split(" |")[0], row) == row
 
 
+def test_the_families_are_up_to_date():
+    page = models_table.PAGE.read_text(encoding="utf-8")
+    assert models_table.put(page, models_table.families_table(), "vlm") == page
+
+
 def test_more_than_nine_in_fourteen_names_are_read():
     rows = [models_table.row(name) for name in NAMES]
     assert sum("| refused" not in row for row in rows) / len(rows) > 9 / 14
