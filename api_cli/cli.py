@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -69,16 +69,24 @@ def main() -> None:
     except Interrupted as error:
         _end(error)
     except ApipromptError as error:
-        Console().error(str(error))
-        sys.exit(error.exit_status)
+        _fail(str(error), error.exit_status)
     except DatasetError as error:
-        Console().error(str(error))
-        sys.exit(ApipromptError.exit_status)
+        _fail(str(error), ApipromptError.exit_status)
     except Exception as error:
         if sys.flags.dev_mode:
             raise
-        Console().error(explain(error))
-        sys.exit(ApipromptError.exit_status)
+        _fail(explain(error), ApipromptError.exit_status)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    """End with one line. A stdout that takes nothing must not change the status at the very end."""
+    Console().error(message)
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            sys.stdout = None
+    sys.exit(status)
 
 
 def _end(interrupted: Interrupted) -> None:

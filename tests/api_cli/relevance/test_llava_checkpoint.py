@@ -114,7 +114,9 @@ def test_weights_of_another_model_are_not_filled_up_at_random(folder):
 
 def test_a_folder_that_is_no_llava_ends_the_command(folder, apiprompt):
     change(folder / "config.json", model_type="llama")
-    assert "is not a LLaVA" in fails(apiprompt, "--model-name", folder)
+    said = fails(apiprompt, "--model-name", folder)
+    assert "its config.json is a 'llama' model's" in said
+    assert "qwen2_5_vl" in said
 
 
 def test_a_layer_out_of_range(llava_folder, apiprompt):

@@ -247,6 +247,8 @@ def handlers() -> Iterator[None]:
     """Signals as the program takes them, and afterwards as they were."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:  # a shell's background ignores some, which then stay ignored
+        signal.signal(number, signal.SIG_DFL)
     raise_on_signals()
     yield
     for number, handler in before.items():

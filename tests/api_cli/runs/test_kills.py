@@ -105,20 +105,18 @@ def write_dataset(root: Path) -> Path:
 
 
 def content(root: Path) -> dict[str, Any]:
-    """What a run left, by name: files' bytes, rows and marks in no order, records not at all."""
+    """What a run left, by name: files' bytes, rows in no order, records and caches not at all."""
     there: dict[str, Any] = {}
     for path in sorted(root.glob("API*/*/*")):
         name = str(path.relative_to(root))
         if path.name == "metadata.jsonl":
             there[name] = Counter(path.read_bytes().splitlines())
-        elif path.name == ".sources.json":
-            there[name] = json.loads(path.read_bytes())
         elif path.suffix == ".npy":
             there[name] = np.load(path)
         elif path.suffix in (".png", ".jpg"):
             with Image.open(path) as image:
                 there[name] = np.asarray(image).astype(int)
-        elif path.name not in ("run.yaml", ".lock"):
+        elif path.name not in ("run.yaml", ".lock", ".sources.json"):
             there[name] = path.read_bytes()
     return there
 

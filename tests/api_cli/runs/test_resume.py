@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.conftest import clean_environment, read_json_lines, write_clip, write_json_lines
 
+MORE = 1440  # samples that take seconds
 FLAGS = ("clip", "--dataset", "imagefolder", "--model-name", "demo")
 
 
@@ -54,6 +55,9 @@ def many(make_dataset, photographs) -> Path:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes_without_doing_anything_twice(how, many, apiprompt, tmp_path):
+    rows = read_json_lines(many / "metadata.jsonl")  # enough for seconds, since rows come in groups
+    rows = [row | {"key": f"sample {i}"} for i, row in enumerate(rows * (MORE // 240))]
+    write_json_lines(many / "metadata.jsonl", rows)
     flags = (*FLAGS, "--data-root", many, "--batch-size", "1")
     process = start(tmp_path, *flags, "--output-folder", "killed")
     folder = tmp_path / "killed" / "APICLIP_imagefolder_demo_3" / "5_3_LANCZOS_0"
@@ -64,14 +68,14 @@ def test_a_killed_run_resumes_without_doing_anything_twice(how, many, apiprompt,
         assert process.returncode == 130
         assert "interrupted" in stderr
     first = read_json_lines(folder / "metadata.jsonl")
-    assert 5 <= len(first) < 240
+    assert 5 <= len(first) < MORE
     for row in first:
         with Image.open(folder / row["file_name"]) as image:
             image.load()
     times = {row["file_name"]: (folder / row["file_name"]).stat().st_mtime_ns for row in first}
 
     resumed = apiprompt(*flags, "--output-folder", "killed")
-    assert f"{len(first)} of 240 samples are finished already" in resumed.stderr
+    assert f"{len(first)} of {MORE} samples are finished already" in resumed.stderr
     for name, mtime in times.items():
         assert (folder / name).stat().st_mtime_ns == mtime, f"{name} was made twice"
 
@@ -80,7 +84,7 @@ def test_a_killed_run_resumes_without_doing_anything_twice(how, many, apiprompt,
     for record in (killed, whole):
         record.pop("run.yaml")  # says when and where
         manifest = record.pop("metadata.jsonl").splitlines()
-        assert len(manifest) == len(set(manifest)) == 240
+        assert len(manifest) == len(set(manifest)) == MORE
         record["rows"] = b"\n".join(sorted(manifest))
     assert killed == whole
 
