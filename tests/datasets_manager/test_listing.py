@@ -36,7 +36,8 @@ def test_every_suffix_that_pillow_opens_is_a_pictures(tmp_path, photographs):
         if kind in Image.SAVE or kind in Image.SAVE_ALL:
             small.save(tmp_path / f"a{suffix}.{suffix}", kind)
     samples = get_dataset("imagefolder", tmp_path, ASKED)
-    assert len(samples) == len(list(tmp_path.iterdir())) >= 9
+    # Pillow 11.0 has no AVIF
+    assert len(samples) == len(list(tmp_path.iterdir())) >= 8
     for sample in samples:
         with Image.open(tmp_path / str(sample.image)) as image:
             image.load()
