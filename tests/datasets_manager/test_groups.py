@@ -19,8 +19,6 @@ from api_cli.options.launch import Launch
 from datasets_manager import Dataset, Sample
 from datasets_manager.arrow import ParquetTable, StreamedTable
 from datasets_manager.groups import Groups
-from datasets_manager.mmmu import from_tables
-from datasets_manager.options import DatasetOptions
 from datasets_manager.tables import Columns, one_sample_a_row
 
 KILO = b"x" * 1000
@@ -150,30 +148,6 @@ def reads(monkeypatch) -> list[tuple[Any, ...]]:
 
     monkeypatch.setattr(pyarrow.parquet.ParquetFile, "read_row_group", watch)
     return noted
-
-
-def test_all_pictures_of_a_large_group_take_little_longer_than_the_file(tmp_path, reads):
-    """300 rows in one group, as MMMU's files have; the least of three, for busy machines."""
-    path = write_pictures(tmp_path / "validation.parquet", rows=300, size=100_000, group=300)
-
-    def whole() -> None:
-        for row in pyarrow.parquet.read_table(path).to_pylist():
-            assert row["image_1"]["bytes"]
-
-    def by_sample() -> None:
-        samples = list(from_tables([ParquetTable(path)], Columns(), DatasetOptions()))
-        for sample in samples:
-            assert isinstance(sample, Sample)
-            assert len(sample.read_image()) == 100_000
-
-    def seconds(work: Any) -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    seconds(whole)
-    assert min(seconds(by_sample) for _ in range(3)) < 1.5 * min(seconds(whole) for _ in range(3))
-    assert reads == [(0, "image_1")] * 3
 
 
 def test_each_group_is_read_once_on_disk_and_memory_does_not_grow(tmp_path, reads):
