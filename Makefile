@@ -30,7 +30,7 @@ test: $(VENV)/.test ## Install what testing needs, then run the tests.
 test-all: test ## Run every test, also those that need more than pip can set up (there are none yet).
 
 quick: $(VENV)/.test ## Run the tests that need no process and no model, in half a minute.
-	$(BIN)/python -m pytest -m "not process and not model" --numprocesses=0 $(ARGS)
+	$(BIN)/python -m pytest -m "not process and not model" --numprocesses=2 $(ARGS)
 
 lint: $(VENV)/.dev ## Check lint, format, types and the order of imports.
 	$(BIN)/ruff check .

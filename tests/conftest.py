@@ -34,7 +34,7 @@ from datasets_manager import Sample
 # tests run one a core: more threads would only wait for each other
 torch.set_num_threads(1)
 
-_PROCESS_FIXTURES = {"apiprompt"}
+_PROCESS_FIXTURES = {"apiprompt", "running_server"}  # a server in a thread, over real HTTP
 _MODEL_FIXTURES = {"clip_folder", "llava_folder"}
 
 
