@@ -1,0 +1,6 @@
+"""A page to try the method by hand: a picture, a question, and sliders.
+
+`choice.py` is what a visitor chooses, as the configuration of a subcommand and as the command that
+does the same; `studio.py` has the models and makes the pictures; `answering.py` asks a server;
+`app.py`, the only module that imports gradio, puts them on a page.
+"""

@@ -1,0 +1,482 @@
+"""The page itself, in Gradio: what is on it, and what happens when something is touched."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+
+import gradio as gr
+import yaml
+from PIL import Image
+
+from api_cli.console import Console
+from api_cli.errors import ApipromptError, UsageError
+from api_cli.masking import FILTERS
+from api_cli.masking.renderings import RENDERINGS
+from api_cli.options.option import find_config, read_yaml
+from api_cli.options.run import RunConfig
+from api_cli.options.web import WebConfig
+from api_cli.pages.web.answering import answer
+from api_cli.pages.web.choice import METHODS, command, configuration, differing
+from api_cli.pages.web.studio import (
+    SOFTMAXES,
+    TOKEN_WEIGHTS,
+    Look,
+    Picture,
+    Studio,
+    draw,
+    model_key,
+)
+from api_cli.runs.pictures import encode
+from datasets_manager import get_dataset
+
+_EXAMPLES = 6
+_TITLE = "Attention prompting on images"
+_QUALITY = 95
+_PRESETS = ("vea", "vicrop", "carve", "attwarp", "mmvet", "llava_wild")
+_TEMPORARY = "GRADIO_TEMP_DIR"
+
+
+@dataclass
+class Visit:
+    """What one visitor has before them; nobody else sees it."""
+
+    picture: Picture | None = None
+    look: Look | None = None
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def build(config: WebConfig) -> gr.Blocks:
+    """The page.
+
+    Args:
+        config: which models it offers, and what it takes.
+    """
+    return _Page(config).blocks
+
+
+def serve(config: WebConfig, console: Console) -> None:
+    """Serve the page until the program is told to end; what was uploaded is removed then.
+
+    Raises:
+        UsageError: where the address or the port will not do.
+    """
+    with TemporaryDirectory(prefix="apiprompt-web-") as folder:
+        os.environ[_TEMPORARY] = folder
+        page = build(config)
+        # fonts of the system: those of Gradio's own themes are fetched from elsewhere
+        theme = gr.themes.Soft(
+            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+        )
+        try:
+            _, url, _ = page.launch(
+                server_name=config.host,
+                server_port=config.port or None,
+                max_file_size=config.max_megabytes * 2**20,
+                theme=theme,
+                footer_links=[],
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                ssr_mode=False,
+                enable_monitoring=False,
+            )
+        except OSError as error:
+            raise UsageError(f"--host {config.host} --port {config.port}: {error}") from error
+        console.say(f"the page is at {url}; Ctrl-C ends it")
+        try:
+            threading.Event().wait()
+        finally:
+            page.close(verbose=False)
+
+
+def is_private(host: str) -> bool:
+    """Whether nobody but this machine's users can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Page:
+    """The page's parts, and their handlers."""
+
+    def __init__(self, config: WebConfig) -> None:
+        self._config = config
+        self._studio = Studio(config.max_megapixels * 10**6)
+        self._known = _examples()
+        self._models = {"clip": config.clip_models, "llava": config.llava_models}
+        minutes = config.keep_minutes
+        with gr.Blocks(
+            title=_TITLE, analytics_enabled=False, delete_cache=(60, minutes * 60)
+        ) as self.blocks:
+            self._visit = gr.State(Visit, time_to_live=minutes * 60)
+            gr.Markdown(
+                f"# {_TITLE}\nWhere should a model look? A picture, a question, and sliders."
+            )
+            self._lay_out()
+            self._connect()
+
+    def _lay_out(self) -> None:
+        with gr.Row():
+            with gr.Column(scale=1, min_width=280):
+                self._upload = gr.File(label="Your picture", file_types=["image"], height=110)
+                self._examples = gr.Gallery(
+                    self._known,
+                    label="Or an example",
+                    columns=3,
+                    height=200,
+                    object_fit="cover",
+                    allow_preview=False,
+                    elem_id="examples",
+                )
+                self._question = gr.Textbox(label="Question", lines=2, elem_id="question")
+                self._method = gr.Radio(list(METHODS), value="clip", label="Method")
+                self._model = gr.Dropdown(
+                    list(self._models["clip"]), value=self._models["clip"][0], label="Model"
+                )
+                self._ask = gr.Button("Ask", variant="primary", elem_id="ask")
+                self._auxiliary = gr.Textbox(
+                    label="The auxiliary model's answer (select a part of it to highlight that)",
+                    interactive=False,
+                    visible=False,
+                    elem_id="auxiliary",
+                )
+                highlight = gr.Textbox(
+                    label="Highlight",
+                    visible=False,
+                    elem_id="highlight",
+                    info="Count only the looks that produced this part of the answer.",
+                )
+            with gr.Column(scale=2, min_width=320):
+                with gr.Row():
+                    self._original = gr.Image(label="Original", interactive=False)
+                    self._masked = gr.Image(label="Masked", interactive=False, elem_id="masked")
+                    self._crop = gr.Image(label="Crop", interactive=False, visible=False)
+                self._said = gr.Markdown()
+                self._controls: dict[str, Any] = {"highlight": highlight, **_sliders()}
+                with gr.Row():
+                    self._download = gr.DownloadButton("Picture", elem_id="download")
+                    self._download_yaml = gr.DownloadButton("Configuration", elem_id="yaml")
+                self._command = gr.Textbox(
+                    label="The same from a shell",
+                    interactive=False,
+                    buttons=["copy"],
+                    elem_id="command",
+                    lines=2,
+                )
+                with gr.Accordion("Ask a model about both", open=self._config.base_url is not None):
+                    own = is_private(self._config.host)
+                    self._url = gr.Textbox(
+                        self._config.base_url or "",
+                        label="Server (base URL)",
+                        interactive=own,
+                        placeholder="http://localhost:8000/v1",
+                    )
+                    self._served = gr.Textbox(
+                        self._config.model or "", label="Model", interactive=own
+                    )
+                    self._compare = gr.Button("Ask about original and masked", elem_id="compare")
+                    with gr.Row():
+                        self._plain_answer = gr.Textbox(label="Original", interactive=False)
+                        self._masked_answer = gr.Textbox(label="Masked", interactive=False)
+
+    def _connect(self) -> None:
+        shown = [
+            self._masked,
+            self._crop,
+            self._said,
+            self._command,
+            self._download,
+            self._download_yaml,
+        ]
+        looked = [self._visit, self._auxiliary, self._controls["layer_index"], *shown]
+        choice = [self._method, self._model, *self._controls.values()]
+        opened = [self._visit, self._original, *shown]
+        quick: dict[str, Any] = {
+            "show_progress": "hidden",
+            "trigger_mode": "always_last",
+            "concurrency_limit": 4,
+        }
+        self._upload.upload(self._open, [self._upload], opened)
+        self._upload.clear(partial(self._open, None), None, opened)
+        self._examples.select(self._pick, None, [*opened, self._question])
+        self._method.change(
+            self._offer, [self._method], [self._model, self._controls["highlight"], self._auxiliary]
+        )
+        self._controls["preset"].input(
+            self._preset, [self._method, self._controls["preset"]], list(self._controls.values())
+        ).then(self._draw, [self._visit, *choice], shown, **quick)
+        asking = [self._visit, self._question, *choice]
+        for event in (
+            self._ask.click,
+            self._question.submit,
+            self._controls["highlight"].submit,
+            self._controls["fit"].input,
+        ):
+            event(self._look, asking, looked)
+        self._auxiliary.select(_selected, None, [self._controls["highlight"]]).then(
+            self._look, asking, looked
+        )
+        for name, control in self._controls.items():
+            if name not in ("highlight", "preset", "fit"):
+                event = control.input if hasattr(control, "input") else control.change
+                event(self._draw, [self._visit, *choice], shown, **quick)
+        self._compare.click(
+            self._compare_answers,
+            [self._visit, self._question, self._url, self._served],
+            [self._plain_answer, self._masked_answer],
+        )
+
+    def _offer(self, method: str) -> tuple[Any, Any, Any]:
+        """The models of a method, and what only a model that answers has."""
+        names = list(self._models[method])
+        answers = method == "llava"
+        return (
+            gr.update(choices=names, value=names[0]),
+            gr.update(visible=answers),
+            gr.update(visible=answers, value=""),
+        )
+
+    def _open(self, path: str | None) -> list[Any]:
+        """A picture that was uploaded or picked; what was drawn of another is gone."""
+        with _said_aloud():
+            picture = None if path is None else self._studio.open(Path(path))
+        image = None if picture is None else picture.image
+        return [Visit(picture), image, None, gr.update(visible=False), "", "", None, None]
+
+    def _pick(self, event: gr.SelectData) -> list[Any]:
+        """An example and its question."""
+        path, question = self._known[event.index]
+        return [*self._open(path), question]
+
+    def _look(
+        self, visit: Visit, question: str, method: str, model: str, *values: Any
+    ) -> list[Any]:
+        """Ask the auxiliary model, and draw what it found."""
+        with _said_aloud():
+            if visit.picture is None:
+                raise UsageError("choose a picture first")
+            config = self._choice(method, model, values)
+            look = self._studio.look(visit.picture, question, config)
+            visit = Visit(visit.picture, look)
+            layer = config.layer_index or (look.checkpoint.default_layer % look.layers,)
+            known = dict(zip(self._controls, values, strict=True))
+            known["layer_index"] = layer[0]
+            drawn = self._draw(visit, method, model, *known.values())
+        highlighted = look.found.facts.get("highlighted", True)
+        if not highlighted:
+            gr.Warning("The answer has no such part: all looks count.")
+        answered = gr.update(value=look.answer, visible=method == "llava")
+        slider = gr.update(maximum=look.layers - 1, value=layer[0], interactive=True)
+        return [visit, answered, slider, *drawn]
+
+    def _draw(self, visit: Visit, method: str, model: str, *values: Any) -> list[Any]:
+        """The picture as the sliders have it; from what the model found out already."""
+        if visit.look is None:
+            return [gr.skip()] * 6
+        with _said_aloud():
+            config = self._choice(method, model, values)
+            if model_key(config) != model_key(visit.look.config):
+                return [
+                    gr.skip(),
+                    gr.skip(),
+                    "Ask again: the model is another one.",
+                    "",
+                    None,
+                    None,
+                ]
+            images, flat = draw(visit.look, config)
+            line = command(method, config, visit.look.picture.name, visit.look.question)
+            files = self._written(visit, images, config)
+        said = "The map is flat: the picture stays as it is." if flat else ""
+        crop = files.get("crop_file_name")
+        return [
+            files["file_name"],
+            gr.update(value=crop, visible=crop is not None),
+            said,
+            line,
+            files["file_name"],
+            files["yaml"],
+        ]
+
+    def _choice(self, method: str, model: str, values: tuple[Any, ...]) -> RunConfig:
+        chosen = dict(zip(self._controls, values, strict=True))
+        if model not in self._models[method]:
+            raise UsageError(f"{model}: not one of the models that are offered here")
+        chosen |= {"model_name": model, **_spelt(method, chosen)}
+        return configuration(method, chosen, self._config.device)
+
+    def _written(
+        self, visit: Visit, images: Mapping[str, Image.Image], config: RunConfig
+    ) -> dict[str, str]:
+        """Files of the visit, to be shown and downloaded: pictures as a run writes them."""
+        assert visit.look is not None
+        folder = Path(mkdtemp(dir=_temporary()))
+        stem = Path(visit.look.picture.name).stem
+        files = {}
+        for column, image in images.items():
+            kind = "masked" if column == "file_name" else column.removesuffix("_file_name")
+            path = folder / f"{stem}.{kind}.jpg"
+            path.write_bytes(encode(image, "jpg", _QUALITY))
+            files[column] = str(path)
+        said = {**differing(config), "question": visit.look.question}
+        path = folder / f"{stem}.yaml"
+        path.write_text(yaml.safe_dump(said, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        visit.files = {name: Path(file) for name, file in files.items()}
+        return files | {"yaml": str(path)}
+
+    def _preset(self, method: str, name: str | None) -> list[Any]:
+        """Sliders as a preset has them; those of which it says nothing as by default."""
+        if not name:
+            return [gr.skip()] * len(self._controls)
+        with _said_aloud():
+            known = read_yaml(find_config(name))
+            config = METHODS[method].resolve(
+                {
+                    n: v
+                    for n, v in known.items()
+                    if n in METHODS[method].options()
+                    and n not in ("layer_index", "dataset", "model_name")
+                },
+                {},
+            )
+        return [
+            gr.skip()
+            if control in ("highlight", "layer_index", "preset", "fit")
+            else _value_of(control, config)
+            for control in self._controls
+        ]
+
+    def _compare_answers(
+        self, visit: Visit, question: str, url: str, model: str
+    ) -> tuple[str, str]:
+        """What a server says about the original, and about what is left of it."""
+        if not is_private(self._config.host):  # nobody else may send this machine about
+            url, model = self._config.base_url or "", self._config.model or ""
+        with _said_aloud():
+            if visit.look is None or visit.picture is None:
+                raise UsageError("ask about a picture first")
+            if not url or not model:
+                raise UsageError("which server, and which model?")
+            name = Path(visit.picture.name).name
+            original = {name: encode(visit.picture.image, "jpg", _QUALITY)}
+            masked = {path.name: path.read_bytes() for path in visit.files.values()}
+            ask = partial(
+                answer, question, base_url=url, model=model, api_key_env=self._config.api_key_env
+            )
+            return ask(pictures=original), ask(pictures=masked)
+
+
+def _sliders() -> dict[str, Any]:
+    """What shapes the picture, by the name of a configuration's field where there is one."""
+    with gr.Row():
+        controls: dict[str, Any] = {
+            "preset": gr.Dropdown(["", *_PRESETS], value="", label="Preset"),
+            "render": gr.Dropdown(list(RENDERINGS), value="fade", label="Rendering"),
+            "fit": gr.Dropdown(["squash", "pad", "paper"], value="squash", label="Fit"),
+        }
+    with gr.Row():
+        controls |= {
+            "layer_index": gr.Slider(0, 1, 0, step=1, label="Layer", interactive=False),
+            "enhance_coe": gr.Slider(0.5, 20, 5, step=0.5, label="Contrast"),
+            "kernel_size": gr.Slider(1, 9, 3, step=2, label="Smoothness"),
+        }
+    with gr.Row():
+        controls |= {
+            "grayscale": gr.Slider(0, 255, 0, step=1, label="Grey level"),
+            "floor": gr.Slider(0, 1, 0, step=0.05, label="Floor"),
+            "share": gr.Slider(0.05, 1, 1, step=0.05, label="Keep (share of patches)"),
+        }
+    with gr.Accordion("More", open=False):
+        with gr.Row():
+            controls |= {
+                "regions": gr.Slider(0, 6, 0, step=1, label="Regions kept (0: all)"),
+                "gaussian": gr.Slider(0, 1, 0, step=0.05, label="Gaussian (0: the mean filter)"),
+                "contrasted": gr.Checkbox(True, label="Contrast at all"),
+            }
+        with gr.Row():
+            controls |= {
+                "interpolate_method_name": gr.Dropdown(
+                    list(FILTERS), value="LANCZOS", label="Filter"
+                ),
+                "relative": gr.Dropdown(
+                    ["none", "ratio", "difference"], value="none", label="Relative (llava)"
+                ),
+                "denoise": gr.Slider(0, 20, 0, step=1, label="Denoise (llava; 0: not)"),
+            }
+        with gr.Row():
+            controls |= {
+                "softmax": gr.Dropdown(list(SOFTMAXES), value="image", label="Softmax (llava)"),
+                "token_weights": gr.Dropdown(
+                    list(TOKEN_WEIGHTS), value="even", label="Weights of tokens (llava)"
+                ),
+            }
+    return controls
+
+
+def _spelt(method: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Sliders' values as a configuration's fields have them."""
+    share, regions = chosen["share"], chosen["regions"]
+    said: dict[str, Any] = {
+        "enhance_coe": chosen["enhance_coe"] if chosen["contrasted"] else "none",
+        "smooth": f"gaussian:{chosen['gaussian']}" if chosen["gaussian"] else "mean",
+        "keep": "none" if share == 1 else f"{share}:{regions}" if regions else str(share),
+        "denoise": chosen["denoise"] or "none",
+    }
+    if method == "clip":  # what is defined for attention alone
+        said |= {"denoise": "none", "relative": "none"}
+        said |= {"softmax": "image", "token_weights": "even", "highlight": None}
+    return said
+
+
+def _value_of(control: str, config: RunConfig) -> Any:
+    """A slider's value where the picture is to be as a configuration says; `_spelt` backwards."""
+    share, _, regions = config.keep[0].partition(":")
+    if control == "share":
+        return 1 if share == "none" else float(share)
+    if control == "regions":
+        return int(regions or 0)
+    if control == "gaussian":
+        return float(config.smooth[0].partition(":")[2] or 0)
+    if control == "contrasted":
+        return config.enhance_coe[0] != "none"
+    value = getattr(config, control)[0]
+    return (
+        {"enhance_coe": 5, "denoise": 0}[control]
+        if value == "none" and control in ("enhance_coe", "denoise")
+        else value
+    )
+
+
+def _selected(event: gr.SelectData) -> str:
+    """The part of a text that was selected."""
+    return str(event.value)
+
+
+def _examples() -> list[tuple[str, str]]:
+    """Scenes of the demo set, and their questions."""
+    return [(str(sample.image), sample.question) for sample in get_dataset("demo")[:_EXAMPLES]]
+
+
+@contextmanager
+def _said_aloud() -> Iterator[None]:
+    """Make an error that a visitor can mend a message on the page."""
+    try:
+        yield
+    except (ApipromptError, OSError, ValueError) as error:
+        raise gr.Error(str(error), duration=None, print_exception=False) from error
+
+
+def _temporary() -> str:
+    return os.environ[_TEMPORARY]
