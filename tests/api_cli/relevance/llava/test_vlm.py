@@ -163,12 +163,7 @@ def test_masked_photographs_are_those_of_a_literal_evaluation(
     [found] = model.relevance([seen], [ASKED[0]], layers_of(model))
     settings = MaskSettings(5, 3, "LANCZOS", 0)
     ours, theirs = (
-        np.asarray(
-            apply_mask(
-                image, LLAVA.make_mask(m[None], MaskSettings(5, 3), None), settings, seen.part.box
-            ),
-            int,
-        )
+        np.asarray(apply_mask(image, llava_mask(m[None], settings), settings, seen.part.box), int)
         for m in (found.maps[2, 0], maps[2])
     )
     assert np.abs(ours - theirs).max() <= 1
