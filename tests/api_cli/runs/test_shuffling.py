@@ -14,7 +14,7 @@ from PIL import Image
 
 from api_cli.console import Console
 from api_cli.errors import RunFolderError
-from api_cli.masking import MaskSettings, apply_mask
+from api_cli.masking import MaskSettings, apply_mask, clip_mask
 from api_cli.options.clip import ClipConfig
 from api_cli.options.launch import Launch
 from api_cli.options.llava import LlavaConfig

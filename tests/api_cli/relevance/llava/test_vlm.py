@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from api_cli.masking import MaskSettings, apply_mask
+from api_cli.masking import MaskSettings, apply_mask, llava_mask
 from api_cli.relevance.llava.views import one_map
 from api_cli.relevance.llava.vlm import VlmRelevance
 from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint
