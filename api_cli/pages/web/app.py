@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import ipaddress
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -23,7 +23,6 @@ from api_cli.console import Console
 from api_cli.errors import ApipromptError, UsageError
 from api_cli.masking import FILTERS
 from api_cli.masking.renderings import RENDERINGS
-from api_cli.options.option import find_config, read_yaml
 from api_cli.options.run import RunConfig
 from api_cli.options.web import WebConfig
 from api_cli.pages.web.answering import answer
@@ -38,12 +37,14 @@ from api_cli.pages.web.studio import (
     model_key,
 )
 from api_cli.runs.pictures import encode
-from datasets_manager import get_dataset
+from datasets_manager import DatasetError, get_dataset
 
 _EXAMPLES = 6
 _TITLE = "Attention prompting on images"
 _QUALITY = 95
 _PRESETS = ("vea", "vicrop", "carve", "attwarp", "mmvet", "llava_wild")
+_LEFT_ALONE = ("highlight", "layer_index", "preset", "fit")  # by presets
+_Handler = Callable[..., list[Any]]
 _TEMPORARY = "GRADIO_TEMP_DIR"
 
 
@@ -108,6 +109,23 @@ def is_private(host: str) -> bool:
         return host == "localhost"
 
 
+def _said(outputs: int) -> Callable[[_Handler], _Handler]:
+    """Make an error that a visitor can mend a message on the page, which stays as it is."""
+
+    def decorate(handler: _Handler) -> _Handler:
+        @wraps(handler)
+        def handle(*arguments: Any) -> list[Any]:
+            try:
+                return handler(*arguments)
+            except (ApipromptError, DatasetError, OSError, ValueError) as error:
+                gr.Warning(html.escape(str(error)), duration=None, title="This will not do")
+                return [gr.skip()] * outputs
+
+        return handle
+
+    return decorate
+
+
 class _Page:
     """The page's parts, and their handlers."""
 
@@ -120,10 +138,8 @@ class _Page:
         with gr.Blocks(
             title=_TITLE, analytics_enabled=False, delete_cache=(60, minutes * 60)
         ) as self.blocks:
-            self._visit = gr.State(Visit, time_to_live=minutes * 60)
-            gr.Markdown(
-                f"# {_TITLE}\nWhere should a model look? A picture, a question, and sliders."
-            )
+            self._visit = gr.State(None, time_to_live=minutes * 60)
+            gr.Markdown(f"# {_TITLE}\nWhere to look: a picture, a question, and sliders.")
             self._lay_out()
             self._connect()
 
@@ -248,10 +264,10 @@ class _Page:
             gr.update(visible=answers, value=""),
         )
 
+    @_said(8)
     def _open(self, path: str | None) -> list[Any]:
         """A picture that was uploaded or picked; what was drawn of another is gone."""
-        with _said_aloud():
-            picture = None if path is None else self._studio.open(Path(path))
+        picture = None if path is None else self._studio.open(Path(path))
         image = None if picture is None else picture.image
         return [Visit(picture), image, None, gr.update(visible=False), "", "", None, None]
 
@@ -260,45 +276,43 @@ class _Page:
         path, question = self._known[event.index]
         return [*self._open(path), question]
 
+    @_said(9)
     def _look(
-        self, visit: Visit, question: str, method: str, model: str, *values: Any
+        self, visit: Visit | None, question: str, method: str, model: str, *values: Any
     ) -> list[Any]:
         """Ask the auxiliary model, and draw what it found."""
-        with _said_aloud():
-            if visit.picture is None:
-                raise UsageError("choose a picture first")
-            config = self._choice(method, model, values)
-            look = self._studio.look(visit.picture, question, config)
-            visit = Visit(visit.picture, look)
-            layer = config.layer_index or (look.checkpoint.default_layer % look.layers,)
-            known = dict(zip(self._controls, values, strict=True))
-            known["layer_index"] = layer[0]
-            drawn = self._draw(visit, method, model, *known.values())
-        highlighted = look.found.facts.get("highlighted", True)
-        if not highlighted:
+        if visit is None or visit.picture is None:
+            raise UsageError("choose a picture first")
+        config = self._choice(method, model, values)
+        # whichever layer the slider is at may be another model's
+        look = self._studio.look(visit.picture, question, replace(config, layer_index=None))
+        visit = Visit(visit.picture, look)
+        known = dict(zip(self._controls, values, strict=True))
+        before = known["layer_index"]
+        usual = look.checkpoint.default_layer % look.layers
+        layer = before if before and before < look.layers else usual
+        known["layer_index"] = layer
+        if not look.found.facts.get("highlighted", True):
             gr.Warning("The answer has no such part: all looks count.")
         answered = gr.update(value=look.answer, visible=method == "llava")
-        slider = gr.update(maximum=look.layers - 1, value=layer[0], interactive=True)
-        return [visit, answered, slider, *drawn]
+        slider = gr.update(maximum=look.layers - 1, value=layer, interactive=True)
+        return [visit, answered, slider, *self._drawn(visit, method, model, tuple(known.values()))]
 
-    def _draw(self, visit: Visit, method: str, model: str, *values: Any) -> list[Any]:
+    @_said(6)
+    def _draw(self, visit: Visit | None, method: str, model: str, *values: Any) -> list[Any]:
         """The picture as the sliders have it; from what the model found out already."""
-        if visit.look is None:
+        if visit is None or visit.look is None:
             return [gr.skip()] * 6
-        with _said_aloud():
-            config = self._choice(method, model, values)
-            if model_key(config) != model_key(visit.look.config):
-                return [
-                    gr.skip(),
-                    gr.skip(),
-                    "Ask again: the model is another one.",
-                    "",
-                    None,
-                    None,
-                ]
-            images, flat = draw(visit.look, config)
-            line = command(method, config, visit.look.picture.name, visit.look.question)
-            files = self._written(visit, images, config)
+        return self._drawn(visit, method, model, values)
+
+    def _drawn(self, visit: Visit, method: str, model: str, values: tuple[Any, ...]) -> list[Any]:
+        assert visit.look is not None
+        config = self._choice(method, model, values)
+        if model_key(config) != model_key(visit.look.config):
+            return [gr.skip(), gr.skip(), "Ask again: the model is another one.", "", None, None]
+        images, flat = draw(visit.look, config)
+        line = command(method, config, visit.look.picture.name, visit.look.question)
+        files = self._written(visit, images, config)
         said = "The map is flat: the picture stays as it is." if flat else ""
         crop = files.get("crop_file_name")
         return [
@@ -340,42 +354,34 @@ class _Page:
         """Sliders as a preset has them; those of which it says nothing as by default."""
         if not name:
             return [gr.skip()] * len(self._controls)
-        with _said_aloud():
-            known = read_yaml(find_config(name))
-            config = METHODS[method].resolve(
-                {
-                    n: v
-                    for n, v in known.items()
-                    if n in METHODS[method].options()
-                    and n not in ("layer_index", "dataset", "model_name")
-                },
-                {},
-            )
+        try:
+            config = METHODS[method].resolve({}, {}, name)
+        except ApipromptError as error:  # of the other method
+            gr.Warning(html.escape(str(error)))
+            return [gr.skip()] * len(self._controls)
         return [
-            gr.skip()
-            if control in ("highlight", "layer_index", "preset", "fit")
-            else _value_of(control, config)
+            gr.skip() if control in _LEFT_ALONE else _value_of(control, config)
             for control in self._controls
         ]
 
+    @_said(2)
     def _compare_answers(
-        self, visit: Visit, question: str, url: str, model: str
-    ) -> tuple[str, str]:
+        self, visit: Visit | None, question: str, url: str, model: str
+    ) -> list[Any]:
         """What a server says about the original, and about what is left of it."""
         if not is_private(self._config.host):  # nobody else may send this machine about
             url, model = self._config.base_url or "", self._config.model or ""
-        with _said_aloud():
-            if visit.look is None or visit.picture is None:
-                raise UsageError("ask about a picture first")
-            if not url or not model:
-                raise UsageError("which server, and which model?")
-            name = Path(visit.picture.name).name
-            original = {name: encode(visit.picture.image, "jpg", _QUALITY)}
-            masked = {path.name: path.read_bytes() for path in visit.files.values()}
-            ask = partial(
-                answer, question, base_url=url, model=model, api_key_env=self._config.api_key_env
-            )
-            return ask(pictures=original), ask(pictures=masked)
+        if visit is None or visit.look is None or visit.picture is None:
+            raise UsageError("ask about a picture first")
+        if not url or not model:
+            raise UsageError("which server, and which model?")
+        name = Path(visit.picture.name).name
+        original = {name: encode(visit.picture.image, "jpg", _QUALITY)}
+        masked = {path.name: path.read_bytes() for path in visit.files.values()}
+        ask = partial(
+            answer, question, base_url=url, model=model, api_key_env=self._config.api_key_env
+        )
+        return [ask(pictures=original), ask(pictures=masked)]
 
 
 def _sliders() -> dict[str, Any]:
@@ -467,15 +473,6 @@ def _selected(event: gr.SelectData) -> str:
 def _examples() -> list[tuple[str, str]]:
     """Scenes of the demo set, and their questions."""
     return [(str(sample.image), sample.question) for sample in get_dataset("demo")[:_EXAMPLES]]
-
-
-@contextmanager
-def _said_aloud() -> Iterator[None]:
-    """Make an error that a visitor can mend a message on the page."""
-    try:
-        yield
-    except (ApipromptError, OSError, ValueError) as error:
-        raise gr.Error(str(error), duration=None, print_exception=False) from error
 
 
 def _temporary() -> str:
