@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api_cli.options import parsers
 from api_cli.options.config import MODEL
 from api_cli.options.option import option
+from api_cli.options.preset import by_model
 from api_cli.options.run import RunConfig
 
 
@@ -14,6 +15,7 @@ from api_cli.options.run import RunConfig
 class ClipConfig(RunConfig):
     """Configuration of `apiprompt clip`."""
 
+    command = "clip"
     usual_model = "ViT-L-14-336"
 
     model_name: str | None = option(
@@ -27,7 +29,7 @@ class ClipConfig(RunConfig):
     layer_index: tuple[int, ...] | None = option(
         MODEL,
         None,
-        parsers.layers,
+        by_model(parsers.layers),
         "L,...",
         "Block of the image tower that is read, from 0; negative counts from the end. SigLIP, "
         "PE-Core, CoCa and CLIPA are read by our analogue of the published method.",

@@ -8,6 +8,7 @@ from api_cli.options import parsers
 from api_cli.options.config import MODEL
 from api_cli.options.option import option
 from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
+from api_cli.options.preset import by_model
 from api_cli.options.run import RunConfig
 
 
@@ -15,6 +16,7 @@ from api_cli.options.run import RunConfig
 class LlavaConfig(RunConfig):
     """Configuration of `apiprompt llava`."""
 
+    command = "llava"
     usual_model = "13b"
 
     model_name: str | None = option(
@@ -29,7 +31,7 @@ class LlavaConfig(RunConfig):
     layer_index: tuple[int, ...] | None = option(
         MODEL,
         None,
-        parsers.layers,
+        by_model(parsers.layers),
         "L,...",
         "Layer of the language model that is read, from 0; negative counts from the end.",
         "20 for 7b and 13b, else a model's own best, else five eighths of its depth",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from api_cli.options import parsers
 from api_cli.options.config import MASK, MODEL, OUTPUT, RUN
 from api_cli.options.data import DataConfig
 from api_cli.options.option import option
+from api_cli.options.preset import ByModel
+
+R = TypeVar("R", bound="RunConfig")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +127,21 @@ class RunConfig(DataConfig):
         RUN, False, parsers.switch, "", "Say what would be done, and do nothing."
     )
     quiet: bool = option(RUN, False, parsers.switch, "", "Errors only.")
+
+    @classmethod
+    def made_of(cls: type[R], values: Mapping[str, Any], say: Callable[[str], None]) -> R:
+        """As `Config.made_of`; of a table of layers, those of the model."""
+        layers = values.get("layer_index")
+        if not isinstance(layers, ByModel):
+            return cls(**values)
+        config = cls(**{**values, "layer_index": None})
+        own = layers.of(config.model)
+        if own is None:
+            say(
+                f"the configuration names no layer of {config.model} (but of {', '.join(layers)}): "
+                "its default layer is read; --layer-index says otherwise"
+            )
+        return replace(config, layer_index=own)
 
     @property
     def model(self) -> str:
