@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from api_cli.options import parsers
 from api_cli.options.config import MODEL
 from api_cli.options.option import option
-from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 from api_cli.options.preset import by_model
+from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 from api_cli.options.run import RunConfig
 
 

@@ -1,10 +1,10 @@
 """Configuration files beside their keys: whose they are, what they say to `ask`, layers by model.
 
-    command: llava          # for this subcommand alone, or for several: [clip, llava]
-    layer_index:            # by model, each value as --layer-index takes it
-      llava-1.5-7b: 14
-    ask:                    # read by `apiprompt ask`, which passes over all else
-      prompt: hint
+command: llava          # for this subcommand alone, or for several: [clip, llava]
+layer_index:            # by model, each value as --layer-index takes it
+  llava-1.5-7b: 14
+ask:                    # read by `apiprompt ask`, which passes over all else
+  prompt: hint
 """
 
 from __future__ import annotations

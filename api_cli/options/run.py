@@ -81,9 +81,9 @@ class RunConfig(DataConfig):
     format: str = option(
         OUTPUT,
         "jpg",
-        parsers.one_of("jpg", "png", "webp"),
+        parsers.one_of("jpg", "png", "webp", "source"),
         "NAME",
-        "Of the pictures: jpg, png or webp.",
+        "Of the pictures: jpg, png or webp; or source, which keeps each source's name and suffix.",
     )
     quality: int = option(OUTPUT, 95, parsers.integer(1, 100), "1..100", "Of jpg and webp.")
     overwrite: bool = option(

@@ -10,6 +10,7 @@ from PIL import Image
 
 from api_cli.masking import Array, Mask, Method, blend, resize_mask
 from api_cli.masking.heatmap import overlay
+from api_cli.runs.endings import SOURCE, source_ending
 from api_cli.runs.jobs import Loaded, Written, layers_of
 from api_cli.runs.pictures import encode
 from api_cli.runs.sink import Sink
@@ -23,7 +24,7 @@ class Rendering:
     Args:
         method: what is made of the maps.
         save_maps: whether to write maps beside the masked images.
-        image_format: a key of `pictures.FORMATS`.
+        image_format: a key of `endings.FORMATS`, or "source" for each source's own.
         quality: of jpg and webp, 1 to 100.
     """
 
@@ -43,6 +44,10 @@ class Rendering:
         layers = layers_of(loaded.job.variants)
         written = []
         with loaded.picture.opened() as image:
+            ending = self._format
+            if ending == SOURCE:
+                ending = source_ending(loaded.job.sample.source_name, loaded.picture.kind)
+
             # settings that differ in the grey level alone, or in that and the filter, follow each
             # other, so the last mask is often the next as well
             @lru_cache(maxsize=1)
@@ -60,7 +65,7 @@ class Rendering:
                 masked = image
                 if not mask.flat:
                     masked = blend(image, at_full_size(layer, coe, kernel_size, name), grayscale)
-                content = encode(masked, self._format, self._quality)
+                content = encode(masked, ending, self._quality)
                 names = sink.save_images(loaded.job.sample.key, {"file_name": content})
                 written.append(Written(sink, names, mask.flat))
                 if self._save_maps:

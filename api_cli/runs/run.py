@@ -95,7 +95,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
     shuffle = None if config.shuffle_masks is None else Shuffle(dataset, config.shuffle_masks)
     control = {} if shuffle is None else shuffle.settings
     determining = {"dataset": dataset.name, **identity, **auxiliary.asked, **control}
-    opened = open_folders(config, settings, determining, dataset)
+    opened = open_folders(config, settings, determining, dataset, console.say)
     jobs = pending(
         dataset, samples, opened, console, save_maps=config.save_maps, verify=config.verify
     )
