@@ -18,6 +18,7 @@ from api_cli.options.preset import ASK, read_config, section
 
 ENVIRONMENT_PREFIX = "APIPROMPT_"
 DATA, MODEL, MASK, OUTPUT, RUN = "Data", "Model", "Mask", "Output", "Run"
+PICTURES = "Pictures in place of a dataset"
 
 C = TypeVar("C", bound="Config")
 
@@ -70,7 +71,9 @@ class Config:
             variables.pop(name, None)
         values |= parse_all(options, variables, lambda name: ENVIRONMENT_PREFIX + name.upper())
         values |= parse_all(options, flags, lambda name: f"--{name.replace('_', '-')}")
-        return cls.made_of(values, say)
+        config = cls.made_of(values, say)
+        config.check(flags)
+        return config
 
     @classmethod
     def made_of(cls: type[C], values: Mapping[str, Any], say: Callable[[str], None]) -> C:
@@ -81,6 +84,9 @@ class Config:
             say: takes what a user should know.
         """
         return cls(**values)
+
+    def check(self, flags: Mapping[str, Any]) -> None:
+        """Raise UsageError where fields do not go together, or not with what the flags say."""
 
     @classmethod
     def options(cls) -> dict[str, Option]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from api_cli.options import parsers
-from api_cli.options.config import MASK, MODEL, OUTPUT, RUN
+from api_cli.options.config import MASK, MODEL, OUTPUT, PICTURES, RUN
 from api_cli.options.data import DataConfig
 from api_cli.options.option import option
+from api_cli.options.pictures import check_pictures
 from api_cli.options.preset import ByModel
 
 R = TypeVar("R", bound="RunConfig")
@@ -25,6 +26,23 @@ class RunConfig(DataConfig):
     """
 
     usual_model: ClassVar[str]
+
+    pictures: tuple[Path, ...] = option(
+        PICTURES,
+        (),
+        parsers.several(parsers.path),
+        "PICTURE...",
+        "Pictures to mask for --question, in place of a dataset; each result is written beside its "
+        "own as NAME.masked.jpg, or where --output says.",
+    )
+    output: Path | None = option(
+        PICTURES,
+        None,
+        parsers.path,
+        "FILE|DIR",
+        "Where to write: a file for one picture in one setting, else a folder.",
+        "beside each picture",
+    )
 
     # these mean something else to each command
     model_name: str | None
@@ -148,8 +166,21 @@ class RunConfig(DataConfig):
         """The model's name, the default filled in."""
         if self.model_name is not None:
             return self.model_name
-        return "demo" if self.dataset == "demo" else self.usual_model
+        on_demo_set = self.dataset == "demo" and not self.pictures
+        return "demo" if on_demo_set else self.usual_model
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether several settings are asked for."""
+        shaping = (n for n, o in self.options().items() if o.panel in (MODEL, MASK))
+        values = (getattr(self, name) for name in shaping)
+        return any(isinstance(value, tuple) and len(value) > 1 for value in values)
+
+    def check(self, flags: Mapping[str, Any]) -> None:
+        """As `Config.check`: what goes with pictures and what with a dataset."""
+        check_pictures(self.pictures, self.question, flags)
 
     def to_dict(self) -> dict[str, Any]:
         """Field names to values of YAML's own types."""
-        return super().to_dict() | {"shard": "/".join(map(str, self.shard))}
+        pictures = [str(path) for path in self.pictures] or None
+        return super().to_dict() | {"pictures": pictures, "shard": "/".join(map(str, self.shard))}
