@@ -156,7 +156,7 @@ def find_pictures(root: Path) -> Found:
 
 
 def _without_results(found: Found) -> list[str]:
-    """The pictures but those that `apiprompt clip PICTURE...` has made of others; they are noted."""
+    """The pictures but those that were made of others, beside them; these are noted."""
     if not any(f".{MASKED}." in name for name in found.pictures):
         return found.pictures
     names = {*found.pictures, *map(stem_of, found.pictures)}

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from api_cli.runs.outcome import Outcome
 
 
+_WHERE_IT_STANDS = "errors.jsonl in the run folder says why, and the same command tries them again"
+
+
 def mask(config: RunConfig) -> None:
     """Run, say how it went, print what was made on stdout, and exit with the right status."""
     from api_cli.runs.run import run
@@ -36,7 +39,8 @@ def _finish(config: RunConfig, outcome: Outcome, console: Console, launch: Launc
         return
     if not config.pictures:
         console.say(
-            f"{report.finished} samples finished; the time: {report.seconds_model:.1f} s in the model, "
+            f"{report.finished} samples finished; the time: {report.seconds_model:.1f} s in the "
+            "model, "
             f"{report.seconds_reading:.1f} s waiting for pictures, "
             f"{report.seconds_writing:.1f} s waiting for results to be written"
         )
@@ -48,7 +52,10 @@ def _finish(config: RunConfig, outcome: Outcome, console: Console, launch: Launc
             "say question_cut"
         )
     if report.failed:
-        console.error(f"{report.failed} {outcome.failures}")
+        rest = "the others are written" if config.pictures else _WHERE_IT_STANDS
+        console.error(
+            f"{report.failed} {'pictures' if config.pictures else 'samples'} failed; {rest}"
+        )
         # a launcher would take another status for a crash, and end the other processes
         if launch.world_size == 1:
             raise typer.Exit(SOME_FAILED)

@@ -67,6 +67,7 @@ class Assembly(NamedTuple):
             partial(grid_part, config.fit, grid=card.grid),
             store=self._store() if config.map_store else None,
             shuffle=shuffle,
+            general=config.relative_to,
             save_maps=config.save_maps,
             image_format=config.format,
             quality=config.quality,

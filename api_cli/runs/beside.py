@@ -27,7 +27,7 @@ from api_cli.runs.ledger import Row
 from api_cli.runs.map_store import FOLDER
 from api_cli.runs.outcome import Outcome
 from api_cli.runs.pictures import head_of
-from api_cli.runs.plan import Setting, list_settings
+from api_cli.runs.settings import Setting, list_settings
 from datasets_manager import Sample
 from datasets_manager.listing import MASKED, is_picture, masked_of, stem_of
 
@@ -72,7 +72,7 @@ def mask_pictures(config: RunConfig, console: Console) -> Outcome:
     if not any(picture.exists() for picture in pictures):  # no need to look for a model
         for picture in pictures:
             console.error(f"{picture}: no such file")
-        return _outcome([], Report(failed=len(pictures)))
+        return Outcome([], Report(failed=len(pictures)))
 
     auxiliary = auxiliary_of(config, console, Launch())
     card = find_card(config, auxiliary, console)
@@ -81,11 +81,11 @@ def mask_pictures(config: RunConfig, console: Console) -> Outcome:
     for setting in list_settings(config, "", resolve_layers(config.layer_index, card)):
         targets = {str(pictures[0]): file} if file else _targets(config, pictures, setting)
         sinks.append(Beside(targets, console if not sinks else None))
-        variants.append(Variant(setting.layer, setting.mask, sinks[-1]))
+        variants.append(Variant(setting.reads, setting.mask, sinks[-1]))
     if config.dry_run:
         for target in (t for sink in sinks for t in sink.targets.values()):
             console.say(f"would write {target.base}.{target.ending or '*'}")
-        return _outcome([], None)
+        return Outcome([], None)
     if file is None and config.output is not None:
         config.output.mkdir(parents=True, exist_ok=True)
     question = config.question or ""
@@ -95,7 +95,7 @@ def mask_pictures(config: RunConfig, console: Console) -> Outcome:
     ]
     report = Assembly(config, auxiliary, card, console).belt(lambda report: None).run(jobs)
     written = [path for p in pictures for sink in sinks for path in sink.written.get(str(p), ())]
-    return _outcome(written, report)
+    return Outcome(written, report)
 
 
 class Beside:
@@ -144,17 +144,14 @@ class Beside:
         """There is nothing to close."""
 
 
-def _outcome(written: list[Path], report: Report | None) -> Outcome:
-    return Outcome(written, report, "pictures failed; the others are written")
-
-
 def _to_mask(given: Sequence[Path], console: Console) -> list[Path]:
     """The pictures, each once, without what this program has made of one of the others."""
     pictures = list({os.path.abspath(path): path for path in given}.values())  # noqa: PTH100
     for path in pictures:
         if path.is_dir():
             raise UsageError(
-                f"{path} is a folder: name pictures, or use --dataset imagefolder --data-root {path}"
+                f"{path} is a folder: name pictures, or use --dataset imagefolder --data-root "
+                f"{path}"
             )
     names = {name for path in pictures for name in (str(path), stem_of(str(path)))}
     own = [path for path in pictures if masked_of(str(path)) in names]

@@ -15,12 +15,7 @@ class Outcome(NamedTuple):
         folders: run folders, in the order of the settings; or the files that were written of
             pictures named on the command line.
         report: what the belt did; None where there was nothing to do, or it was a dry run.
-        failures: where it stands what went wrong, and what to do, to be said behind a number.
     """
 
     folders: list[Path]
     report: Report | None
-    failures: str = (
-        "samples failed; errors.jsonl in the run folder says why, and the same command tries them "
-        "again"
-    )

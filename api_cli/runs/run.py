@@ -13,8 +13,9 @@ from api_cli.runs.beside import mask_pictures
 from api_cli.runs.files import naming
 from api_cli.runs.names import portable_name
 from api_cli.runs.outcome import Outcome
-from api_cli.runs.plan import list_settings, open_folders, pending
+from api_cli.runs.plan import open_folders, pending
 from api_cli.runs.run_folder import finished_keys
+from api_cli.runs.settings import list_settings
 from api_cli.runs.shuffling import Shuffle
 from datasets_manager import Sample, get_dataset
 
