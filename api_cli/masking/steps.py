@@ -26,8 +26,7 @@ def ratio(m: Array, general: Array) -> Array:
         m: (h, w), 0 or more, under the question.
         general: likewise, under a general one.
     """
-    compared: Array = m / np.maximum(general, np.float32(LEAST))
-    return compared
+    return (m / np.maximum(general, LEAST)).astype(np.float32)
 
 
 def difference(m: Array, general: Array) -> Array:
