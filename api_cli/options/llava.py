@@ -74,6 +74,14 @@ class LlavaConfig(RunConfig):
         "What the model is given, with <image> and {question} in it; \\n is a new line.",
         "Vicuna's for LLaVA-1.5, else the model's chat template",
     )
+    query_suffix: str | None = option(
+        MODEL,
+        None,
+        parsers.text,
+        "TEXT",
+        "Put behind what the model is asked, --relative's general question included.",
+        "",
+    )
     highlight: str | None = option(
         MODEL,
         None,
