@@ -16,14 +16,11 @@ if TYPE_CHECKING:
     from api_cli.runs.outcome import Outcome
 
 
-_WHERE_IT_STANDS = "errors.jsonl in the run folder says why, and the same command tries them again"
-
-
 def mask(config: RunConfig) -> None:
     """Run, say how it went, print what was made on stdout, and exit with the right status."""
     from api_cli.runs.run import run
 
-    launch = Launch.read()
+    launch = Launch() if config.pictures else Launch.read()  # each process does all of them
     console = Console(quiet=config.quiet or not launch.is_first)
     if config.dataset == "demo" and config.model == "demo" and not config.pictures:
         console.say("demo: the small demo model on the demo set; real work wants --dataset NAME")
@@ -52,9 +49,11 @@ def _finish(config: RunConfig, outcome: Outcome, console: Console, launch: Launc
             "say question_cut"
         )
     if report.failed:
-        rest = "the others are written" if config.pictures else _WHERE_IT_STANDS
         console.error(
-            f"{report.failed} {'pictures' if config.pictures else 'samples'} failed; {rest}"
+            f"{report.failed} of {len(config.pictures)} pictures failed"
+            if config.pictures
+            else f"{report.failed} samples failed; errors.jsonl in the run folder says why, "
+            "and the same command tries them again"
         )
         # a launcher would take another status for a crash, and end the other processes
         if launch.world_size == 1:
