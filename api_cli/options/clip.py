@@ -8,6 +8,7 @@ from api_cli.errors import UsageError
 from api_cli.options import parsers
 from api_cli.options.config import MODEL
 from api_cli.options.option import option
+from api_cli.options.preset import by_model
 from api_cli.options.run import RunConfig
 
 _OF_ATTENTION = {"softmax": "image", "token_weights": "even", "relative": "none", "denoise": "none"}
@@ -17,6 +18,7 @@ _OF_ATTENTION = {"softmax": "image", "token_weights": "even", "relative": "none"
 class ClipConfig(RunConfig):
     """Configuration of `apiprompt clip`."""
 
+    command = "clip"
     usual_model = "ViT-L-14-336"
 
     model_name: str | None = option(
@@ -30,7 +32,7 @@ class ClipConfig(RunConfig):
     layer_index: tuple[int | str, ...] | None = option(
         MODEL,
         None,
-        parsers.layers,
+        by_model(parsers.layers),
         "L,...",
         "Block of the image tower that is read, from 0; negative counts from the end; 20+22 is the "
         "mean of two. SigLIP, PE-Core, CoCa and CLIPA are read by our analogue of the published "

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from api_cli.options.prompt import check_template
+from api_cli.options.prompt import check_template, without_image_mark
 from datasets_manager import DatasetError, canonical_name
 
 Parse = Callable[[Any], Any]
@@ -22,6 +22,14 @@ def text(raw: Any) -> str:
     if not isinstance(raw, str | int | float) or isinstance(raw, bool) or raw == "":
         raise ValueError("expected a text")
     return str(raw)
+
+
+def question(raw: Any) -> str:
+    """A text that asks something."""
+    asked = text(raw)
+    if not without_image_mark(asked).strip():
+        raise ValueError("expected a text that is not blank")
+    return asked
 
 
 def integer(low: int, high: int | None = None) -> Parse:

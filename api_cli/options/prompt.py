@@ -12,6 +12,7 @@ __all__ = [
     "QUESTION",
     "check_template",
     "fill",
+    "with_suffix",
     "without_image_mark",
 ]
 
@@ -32,6 +33,11 @@ def check_template(template: str) -> str:
         if template.count(word) != 1:
             raise ValueError(f"expected a text with {IMAGE} and {QUESTION} in it, once each")
     return template
+
+
+def with_suffix(template: str, suffix: str | None) -> str:
+    """A template that puts a text behind every question."""
+    return template if suffix is None else template.replace(QUESTION, f"{QUESTION}{suffix}")
 
 
 def fill(template: str, question: str, image_tokens: str) -> str:

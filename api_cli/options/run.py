@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from api_cli.options import parsers
-from api_cli.options.config import MASK, MODEL, OUTPUT, RUN
+from api_cli.options.config import MASK, MODEL, OUTPUT, PICTURES, RUN
 from api_cli.options.data import DataConfig
 from api_cli.options.option import option
+from api_cli.options.pictures import check_pictures
+from api_cli.options.preset import ByModel
 from api_cli.options.prompt import GENERAL_QUESTION
+
+R = TypeVar("R", bound="RunConfig")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,23 @@ class RunConfig(DataConfig):
     """
 
     usual_model: ClassVar[str]
+
+    pictures: tuple[Path, ...] = option(
+        PICTURES,
+        (),
+        parsers.several(parsers.path),
+        "PICTURE...",
+        "Pictures to mask for --question, in place of a dataset; each result is written beside its "
+        "own as NAME.masked.jpg, or where --output says.",
+    )
+    output: Path | None = option(
+        PICTURES,
+        None,
+        parsers.path,
+        "FILE|DIR",
+        "Where to write: a file for one picture in one setting, else a folder.",
+        "beside each picture",
+    )
 
     # these mean something else to each command
     model_name: str | None
@@ -148,9 +170,9 @@ class RunConfig(DataConfig):
     format: str = option(
         OUTPUT,
         "jpg",
-        parsers.one_of("jpg", "png", "webp"),
+        parsers.one_of("jpg", "png", "webp", "source"),
         "NAME",
-        "Of the pictures: jpg, png or webp.",
+        "Of the pictures: jpg, png or webp; or source, which keeps each source's name and suffix.",
     )
     quality: int = option(OUTPUT, 95, parsers.integer(1, 100), "1..100", "Of jpg and webp.")
     overwrite: bool = option(
@@ -195,13 +217,41 @@ class RunConfig(DataConfig):
     )
     quiet: bool = option(RUN, False, parsers.switch, "", "Errors only.")
 
+    @classmethod
+    def made_of(cls: type[R], values: Mapping[str, Any], say: Callable[[str], None]) -> R:
+        """As `Config.made_of`; of a table of layers, those of the model."""
+        layers = values.get("layer_index")
+        if not isinstance(layers, ByModel):
+            return cls(**values)
+        config = cls(**{**values, "layer_index": None})
+        own = layers.of(config.model)
+        if own is None:
+            say(
+                f"the configuration names no layer of {config.model} (but of {', '.join(layers)}): "
+                "its default layer is read; --layer-index says otherwise"
+            )
+        return replace(config, layer_index=own)
+
     @property
     def model(self) -> str:
         """The model's name, the default filled in."""
         if self.model_name is not None:
             return self.model_name
-        return "demo" if self.dataset == "demo" else self.usual_model
+        on_demo_set = self.dataset == "demo" and not self.pictures
+        return "demo" if on_demo_set else self.usual_model
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether several settings are asked for."""
+        shaping = (n for n, o in self.options().items() if o.panel in (MODEL, MASK))
+        values = (getattr(self, name) for name in shaping)
+        return any(isinstance(value, tuple) and len(value) > 1 for value in values)
+
+    def check(self, flags: Mapping[str, Any]) -> None:
+        """As `Config.check`: what goes with pictures and what with a dataset."""
+        check_pictures(self.pictures, self.question, flags)
 
     def to_dict(self) -> dict[str, Any]:
         """Field names to values of YAML's own types."""
-        return super().to_dict() | {"shard": "/".join(map(str, self.shard))}
+        pictures = [str(path) for path in self.pictures] or None
+        return super().to_dict() | {"pictures": pictures, "shard": "/".join(map(str, self.shard))}

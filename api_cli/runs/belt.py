@@ -37,7 +37,7 @@ class Belt:
         shuffle: whose mask each sample takes, if not its own.
         general: the question that relative maps are relative to.
         save_maps: whether to write maps beside the masked images.
-        image_format: a key of `pictures.FORMATS`.
+        image_format: a key of `endings.FORMATS`, or "source" for each source's own.
         quality: of jpg and webp, 1 to 100.
         batch_size: samples that go through the model together at most, halved for good where
             memory does not do; "auto" for as many as do best.

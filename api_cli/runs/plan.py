@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from api_cli.errors import RunFolderError
 from api_cli.options.launch import default_num_workers
 from api_cli.options.run import RunConfig
 from api_cli.runs.columns import text
+from api_cli.runs.endings import SOURCE
 from api_cli.runs.jobs import Job, Variant
 from api_cli.runs.names import SampleNames, digest_question
 from api_cli.runs.presence import require_no_run
@@ -40,6 +41,7 @@ def open_folders(
     settings: Sequence[Setting],
     determining: Mapping[str, Any],
     dataset: Dataset,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Opened]:
     """The run folders of the settings, each checked to hold nothing of other settings.
 
@@ -48,11 +50,14 @@ def open_folders(
         settings: what is read, mask parameters and paths.
         determining: what else determines the pictures.
         dataset: the whole, whose keys name the files.
+        say: takes what there is to say of the files' names.
     """
     if config.overwrite:
         for setting in settings:  # before the first of them is emptied
             require_no_run(setting.path, "what it holds cannot be replaced")
-    names = SampleNames(sample.key for sample in dataset)
+    names = names_of(dataset, config.format)
+    for note in names.notes():
+        say(note)
     pictures = {"format": config.format}
     if config.format != "png":
         pictures["quality"] = config.quality  # type: ignore[assignment]
@@ -75,6 +80,14 @@ def open_folders(
         )
         opened.append(Opened(Variant(reads, mask, folder), folder))
     return opened
+
+
+def names_of(dataset: Dataset, image_format: str) -> SampleNames:
+    """The names of a dataset's samples' files: by their keys, or with "source" by their own."""
+    sources = None
+    if image_format == SOURCE:  # what is at fault has no picture
+        sources = {sample.key: sample.source_name for sample in dataset if sample.fault is None}
+    return SampleNames((sample.key for sample in dataset), sources)
 
 
 def pending(

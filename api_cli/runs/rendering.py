@@ -12,6 +12,7 @@ from api_cli.masking import Array, Mask, MaskSettings, Method
 from api_cli.masking.heatmap import overlay
 from api_cli.masking.renderings import RENDERINGS, Scene
 from api_cli.relevance import Read
+from api_cli.runs.endings import SOURCE, source_ending
 from api_cli.runs.jobs import Found, Loaded, Variant, Written
 from api_cli.runs.pictures import encode
 from api_cli.runs.sink import Sink
@@ -25,7 +26,7 @@ class Rendering:
     Args:
         method: what is made of the maps.
         save_maps: whether to write maps beside the masked images.
-        image_format: a key of `pictures.FORMATS`.
+        image_format: a key of `endings.FORMATS`, or "source" for each source's own.
         quality: of jpg and webp, 1 to 100.
     """
 
@@ -44,6 +45,10 @@ class Rendering:
         """
         written = []
         with loaded.picture.opened() as image:
+            ending = self._format
+            if ending == SOURCE:
+                ending = source_ending(loaded.job.sample.source_name, loaded.picture.kind)
+
             # settings with one mask follow each other, so that the last is often the next as well
             @lru_cache(maxsize=1)
             def mask_of(reads: tuple[Read, ...], settings: MaskSettings) -> Mask:
@@ -59,13 +64,13 @@ class Rendering:
 
             @lru_cache(maxsize=1)
             def original() -> bytes:
-                return self._encoded(image)
+                return self._encoded(image, ending)
 
             for reads, settings, sink in sorted(loaded.job.variants, key=_by_mask):
                 scene = scene_of(reads, settings.of_grid, settings.interpolate_method_name)
                 images, facts = RENDERINGS[settings.render].draw(scene, settings)
                 contents = {
-                    column: original() if drawn is image else self._encoded(drawn)
+                    column: original() if drawn is image else self._encoded(drawn, ending)
                     for column, drawn in images.items()
                 }
                 names = sink.save_images(loaded.job.sample.key, contents)
@@ -74,8 +79,8 @@ class Rendering:
                     self._write_maps(loaded, image, found.mean(reads), sink)
         return written
 
-    def _encoded(self, image: Image.Image) -> bytes:
-        return encode(image, self._format, self._quality)
+    def _encoded(self, image: Image.Image, ending: str) -> bytes:
+        return encode(image, ending, self._quality)
 
     def _write_maps(self, loaded: Loaded, image: Image.Image, map_: Array, sink: Sink) -> None:
         """Heat maps, then the array: its presence says that all are there."""

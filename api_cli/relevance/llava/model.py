@@ -13,7 +13,14 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from api_cli.options.prompt import IMAGE, MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
+from api_cli.options.prompt import (
+    IMAGE,
+    MAX_NEW_TOKENS,
+    PROMPT_TEMPLATE,
+    check_template,
+    fill,
+    with_suffix,
+)
 from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.llava.answering import Answering, in_turn
@@ -53,6 +60,7 @@ class LlavaRelevance(Answering):
             stored weights. Maps are always computed in float32.
         max_new_tokens: length of the answer at most, 1 or more.
         prompt_template: with `<image>` and `{question}` in it, once each.
+        query_suffix: put behind every question.
         highlight: count only the passes that produced this part of the answer; where the answer
             does not have it, all.
         load_in: "8bit" or "4bit" for weights so quantised by bitsandbytes.
@@ -77,11 +85,12 @@ class LlavaRelevance(Answering):
         precision: str = "auto",
         max_new_tokens: int = MAX_NEW_TOKENS,
         prompt_template: str = PROMPT_TEMPLATE,
+        query_suffix: str | None = None,
         highlight: str | None = None,
         load_in: str | None = None,
     ) -> None:
         check_choices(fit, precision, "auto")
-        self._prompt_template = check_template(prompt_template)
+        self._prompt_template = with_suffix(check_template(prompt_template), query_suffix)
         processor = checkpoint.create_processor()
         levels = processor.image_processor
         self._mean = np.array(levels.image_mean, np.float32)

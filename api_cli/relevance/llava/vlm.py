@@ -52,6 +52,7 @@ class VlmRelevance(Answering):
         max_new_tokens: length of the answer at most, 1 or more.
         prompt_template: with `<image>` and `{question}` in it, once each; the default, which is
             LLaVA-1.5's, stands for the model's own chat template.
+        query_suffix: put behind every question.
         highlight: count only the passes that produced this part of the answer; where the answer
             does not have it, all.
         load_in: "8bit" or "4bit" for weights so quantised by bitsandbytes.
@@ -71,6 +72,7 @@ class VlmRelevance(Answering):
         precision: str = "auto",
         max_new_tokens: int = MAX_NEW_TOKENS,
         prompt_template: str = PROMPT_TEMPLATE,
+        query_suffix: str | None = None,
         highlight: str | None = None,
         load_in: str | None = None,
         max_pixels: int | None = None,
@@ -78,7 +80,12 @@ class VlmRelevance(Answering):
         check_choices("paper", precision, "auto")
         processor = checkpoint.create_processor()
         self._blocks = Blocks(
-            processor, checkpoint.config, checkpoint.kind_of_model, prompt_template, max_pixels
+            processor,
+            checkpoint.config,
+            checkpoint.kind_of_model,
+            prompt_template,
+            max_pixels,
+            query_suffix,
         )
         self._device = pick_device(device)
         model = checkpoint.create_model(

@@ -68,7 +68,8 @@ def _sample(run: Run, row: Row, target: Target, originals: Path) -> dict[str, An
         "masked" if column == "file_name" else column.removesuffix("_file_name"): path.resolve()
         for column, path in run.pictures(row).items()
     }
-    relevance = slices["masked"].with_name(f"{safe_name(row['key'])}{MAPS_SUFFIX}")
+    stem, _, _ = slices["masked"].name.rpartition(".")
+    relevance = slices["masked"].with_name(f"{stem}{MAPS_SUFFIX}")
     if (original := _original(row, target, originals)) is not None:
         slices["original"] = original
     rendering = RENDERINGS[str(run.settings.get("render", "fade"))]

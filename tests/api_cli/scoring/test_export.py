@@ -19,7 +19,7 @@ from PIL import Image
 from api_cli.console import Console
 from api_cli.errors import ApipromptError, UsageError
 from api_cli.options.export import TO_ANSWERS, TO_PICTURES, ExportConfig
-from api_cli.runs.pictures import size_of
+from api_cli.runs.pictures import head_of
 from api_cli.scoring.export import export
 from api_cli.scoring.exports import ANSWERS, PICTURES
 from datasets_manager import get_dataset
@@ -289,7 +289,7 @@ def test_lmms_eval_gets_both_pictures_of_a_pair(tmp_path, pair_of_mm_vet):
     row = loaded["train"][0]
     sizes = [picture.size for picture in functions["doc_to_visual"](row)]
     files = (pair_of_mm_vet / name for name in ("v1_0.jpg", "v1_0.crop.jpg"))
-    assert sizes == [size_of(file.read_bytes()) for file in files]
+    assert sizes == [head_of(file.read_bytes()).size for file in files]
 
 
 def test_lmms_evals_tasks_of_pictures_as_text_get_both(tmp_path, make_run, photographs):
@@ -302,7 +302,7 @@ def test_lmms_evals_tasks_of_pictures_as_text_get_both(tmp_path, make_run, photo
     [row] = read_json_lines(path.parent / "data" / "rows.jsonl")
     functions = runpy.run_path(str(path.parent / "functions.py"))
     sizes = [picture.size for picture in functions["doc_to_visual"](row)]
-    assert sizes == [size_of((run / name).read_bytes()) for name in ("0.jpg", "0.crop.jpg")]
+    assert sizes == [head_of((run / name).read_bytes()).size for name in ("0.jpg", "0.crop.jpg")]
 
 
 def test_fiftyone_gets_a_crop_as_a_slice_and_maps_where_they_lie(tmp_path, pair_of_mm_vet):
