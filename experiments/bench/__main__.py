@@ -21,6 +21,7 @@ from experiments.bench import (
     second_run,
     shared_pictures,
     sweep,
+    web,
 )
 from experiments.bench.common import Row, report
 
@@ -73,6 +74,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "ledgers": (
         "Rows of manifests: added, mended, opened",
         lambda: ledgers.measure(40_000, 20_000, 200_000),
+    ),
+    "web": (
+        "From a slider of the page to its new picture, CPU milliseconds at a megapixel",
+        lambda: web.measure(9),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }

@@ -26,7 +26,14 @@ from api_cli.masking.renderings import RENDERINGS
 from api_cli.options.run import RunConfig
 from api_cli.options.web import WebConfig
 from api_cli.pages.web.answering import answer
-from api_cli.pages.web.choice import METHODS, command, configuration, differing
+from api_cli.pages.web.choice import (
+    METHODS,
+    command,
+    configuration,
+    differing,
+    spelt,
+    value_of,
+)
 from api_cli.pages.web.studio import (
     SOFTMAXES,
     TOKEN_WEIGHTS,
@@ -154,6 +161,7 @@ class _Page:
                     height=200,
                     object_fit="cover",
                     allow_preview=False,
+                    buttons=[],
                     elem_id="examples",
                 )
                 self._question = gr.Textbox(label="Question", lines=2, elem_id="question")
@@ -176,9 +184,18 @@ class _Page:
                 )
             with gr.Column(scale=2, min_width=320):
                 with gr.Row():
-                    self._original = gr.Image(label="Original", interactive=False)
-                    self._masked = gr.Image(label="Masked", interactive=False, elem_id="masked")
-                    self._crop = gr.Image(label="Crop", interactive=False, visible=False)
+                    self._original = gr.Image(
+                        label="Original", interactive=False, buttons=["fullscreen"]
+                    )
+                    self._masked = gr.Image(
+                        label="Masked",
+                        interactive=False,
+                        buttons=["fullscreen"],
+                        elem_id="masked",
+                    )
+                    self._crop = gr.Image(
+                        label="Crop", interactive=False, visible=False, buttons=["fullscreen"]
+                    )
                 self._said = gr.Markdown()
                 self._controls: dict[str, Any] = {"highlight": highlight, **_sliders()}
                 with gr.Row():
@@ -328,7 +345,7 @@ class _Page:
         chosen = dict(zip(self._controls, values, strict=True))
         if model not in self._models[method]:
             raise UsageError(f"{model}: not one of the models that are offered here")
-        chosen |= {"model_name": model, **_spelt(method, chosen)}
+        chosen |= {"model_name": model, **spelt(method, chosen)}
         return configuration(method, chosen, self._config.device)
 
     def _written(
@@ -360,7 +377,7 @@ class _Page:
             gr.Warning(html.escape(str(error)))
             return [gr.skip()] * len(self._controls)
         return [
-            gr.skip() if control in _LEFT_ALONE else _value_of(control, config)
+            gr.skip() if control in _LEFT_ALONE else value_of(control, config)
             for control in self._controls
         ]
 
@@ -429,40 +446,6 @@ def _sliders() -> dict[str, Any]:
                 ),
             }
     return controls
-
-
-def _spelt(method: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Sliders' values as a configuration's fields have them."""
-    share, regions = chosen["share"], chosen["regions"]
-    said: dict[str, Any] = {
-        "enhance_coe": chosen["enhance_coe"] if chosen["contrasted"] else "none",
-        "smooth": f"gaussian:{chosen['gaussian']}" if chosen["gaussian"] else "mean",
-        "keep": "none" if share == 1 else f"{share}:{regions}" if regions else str(share),
-        "denoise": chosen["denoise"] or "none",
-    }
-    if method == "clip":  # what is defined for attention alone
-        said |= {"denoise": "none", "relative": "none"}
-        said |= {"softmax": "image", "token_weights": "even", "highlight": None}
-    return said
-
-
-def _value_of(control: str, config: RunConfig) -> Any:
-    """A slider's value where the picture is to be as a configuration says; `_spelt` backwards."""
-    share, _, regions = config.keep[0].partition(":")
-    if control == "share":
-        return 1 if share == "none" else float(share)
-    if control == "regions":
-        return int(regions or 0)
-    if control == "gaussian":
-        return float(config.smooth[0].partition(":")[2] or 0)
-    if control == "contrasted":
-        return config.enhance_coe[0] != "none"
-    value = getattr(config, control)[0]
-    return (
-        {"enhance_coe": 5, "denoise": 0}[control]
-        if value == "none" and control in ("enhance_coe", "denoise")
-        else value
-    )
 
 
 def _selected(event: gr.SelectData) -> str:

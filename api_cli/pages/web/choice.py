@@ -66,3 +66,37 @@ def command(method: str, config: RunConfig, picture: str, question: str) -> str:
         else:
             words += [flag, str(value)]
     return shlex.join(words)
+
+
+def spelt(method: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Sliders' values as a configuration's fields have them."""
+    share, regions = chosen["share"], chosen["regions"]
+    said: dict[str, Any] = {
+        "enhance_coe": chosen["enhance_coe"] if chosen["contrasted"] else "none",
+        "smooth": f"gaussian:{chosen['gaussian']}" if chosen["gaussian"] else "mean",
+        "keep": "none" if share == 1 else f"{share}:{regions}" if regions else str(share),
+        "denoise": chosen["denoise"] or "none",
+    }
+    if method == "clip":  # what is defined for attention alone
+        said |= {"denoise": "none", "relative": "none"}
+        said |= {"softmax": "image", "token_weights": "even", "highlight": None}
+    return said
+
+
+def value_of(control: str, config: RunConfig) -> Any:
+    """A slider's value where the picture is to be as a configuration says; `spelt` backwards."""
+    share, _, regions = config.keep[0].partition(":")
+    if control == "share":
+        return 1 if share == "none" else float(share)
+    if control == "regions":
+        return int(regions or 0)
+    if control == "gaussian":
+        return float(config.smooth[0].partition(":")[2] or 0)
+    if control == "contrasted":
+        return config.enhance_coe[0] != "none"
+    value = getattr(config, control)[0]
+    return (
+        {"enhance_coe": 5, "denoise": 0}[control]
+        if value == "none" and control in ("enhance_coe", "denoise")
+        else value
+    )

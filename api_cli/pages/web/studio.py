@@ -21,7 +21,7 @@ from api_cli.relevance import Checkpoint, Read, RelevanceModel
 from api_cli.relevance.auxiliaries import auxiliary_of
 from api_cli.relevance.layers import resolve_layers
 from api_cli.runs.jobs import Found
-from api_cli.runs.pictures import decode, size_of
+from api_cli.runs.pictures import decode, head_of
 from api_cli.runs.settings import SWEPT, mask_settings, reads_of
 
 SOFTMAXES = ("image", "all")
@@ -94,7 +94,10 @@ class Studio:
             OSError, ValueError: where it is none, is damaged, or has too many pixels.
         """
         content = path.read_bytes()
-        width, height = size_of(content)
+        try:
+            width, height = head_of(content).size
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"{path.name}: {error}") from error
         if width * height > self._max_pixels:
             raise ValueError(
                 f"{path.name} has {width:,} x {height:,} pixels; "
