@@ -287,7 +287,7 @@ def remove_store(folder: Path) -> None:
 
 
 def _identity_of(folder: Path) -> dict[str, Any]:
-    """What determines a store's maps, as its first shard says it; nothing where none can be read."""
+    """What determines a store's maps, as a shard says it; nothing where none can be read."""
     for shard in sorted(folder.glob("maps-*.safetensors")):
         with suppress(*_UNREADABLE), safe_open(shard, "numpy") as file:
             return dict(json.loads(file.metadata()["identity"]))

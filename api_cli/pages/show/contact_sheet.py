@@ -19,6 +19,7 @@ _LARGEST = 100_000_000  # pixels of a sheet
 _ENDINGS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 _QUALITY = 92
 _GAP, _TEXT_SIZE, _LINE = 12, 15, 20  # pixels
+_NARROWEST = 160  # of a column, in pixels
 _LINES = 3  # of a question at most
 _BACKGROUND, _INK, _MUTED, _EMPTY = "#ffffff", "#1b1f24", "#57606a", "#eef0f2"
 
@@ -54,7 +55,9 @@ def write_contact_sheet(
     """
     image_format = _ENDINGS.get(path.suffix.lower())
     if image_format is None:
-        raise UsageError(f"--contact-sheet {path}: expected a name that ends in .png, .jpg or .webp")
+        raise UsageError(
+            f"--contact-sheet {path}: expected a name that ends in .png, .jpg or .webp"
+        )
     sheet = draw_sheet(runs, items, drawn)
     try:
         content = encode(sheet, image_format, _QUALITY)
@@ -73,8 +76,8 @@ def draw_sheet(
     heads = ["original", *(["heat map"] if with_heat else []), *(run.label for run in runs)]
     cells = [_cells(item, one, with_heat) for item, one in zip(items, drawn, strict=True)]
     widths = [
-        max([160, *(row[n].width for row in cells if isinstance(row[n], Image.Image))])
-        for n in range(len(heads))
+        max([_NARROWEST, *(cell.width for cell in column if isinstance(cell, Image.Image))])
+        for column in zip(*cells, strict=True)
     ]
     width = sum(widths) + _GAP * (len(widths) + 1)
     rows = [
@@ -111,9 +114,7 @@ def draw_sheet(
     return sheet
 
 
-def wrap(
-    text: str, font: Font, width: int, most: int, *, from_end: bool = False
-) -> list[str]:
+def wrap(text: str, font: Font, width: int, most: int, *, from_end: bool = False) -> list[str]:
     """A text in lines; what is too long ends in three dots.
 
     Args:
@@ -126,7 +127,7 @@ def wrap(
     words = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:2000]
     if from_end:
         return [words if font.getlength(words) <= width else f"...{_tail(words, font, width)}"]
-    lines = []
+    lines: list[str] = []
     while words and len(lines) < most:
         fits = _longest(words, font, width)
         if fits < len(words):

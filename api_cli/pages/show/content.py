@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 from api_cli.asking.answers import is_cut_empty
@@ -92,7 +93,7 @@ def describe_runs(runs: Sequence[Run]) -> list[Json]:
 
 def describe_item(item: Item, drawn: DrawnItem[Picture], asked: Asked, groups: Groups) -> Json:
     """A sample: its texts, pictures and answers."""
-    row = item.row
+    row, failed = item.row, not any(item.rows)
     answers = [
         [
             _answer(there.get(name), item.asked_as)
@@ -102,8 +103,8 @@ def describe_item(item: Item, drawn: DrawnItem[Picture], asked: Asked, groups: G
     ]
     return {
         "key": item.key,
-        "index": item.index,
-        "question": _as_text(row.get("question") or ""),
+        "index": item.position,
+        "question": None if failed else _as_text(row.get("question") or ""),
         "query": _as_text(row["query"]) if row.get("query") else None,
         "expected": _expected(row),
         "groups": list(groups(row)),
@@ -113,7 +114,7 @@ def describe_item(item: Item, drawn: DrawnItem[Picture], asked: Asked, groups: G
             for row, error, made in zip(item.rows, item.errors, drawn.runs, strict=True)
         ],
         "answers": answers,
-        "more": [[k, cut(v)] for k, v in row.items() if not _is_shown(k) and v is not None],
+        "more": [] if failed else [[k, cut(v)] for k, v in row.items() if _is_more(k, v)],
     }
 
 
@@ -122,8 +123,10 @@ def groups_of(by: str, dataset: str) -> Groups:
     if by != CATEGORY:
         return lambda row: [_as_text(row[by])] if row.get(by) is not None else []
     metrics = {info.name: info.metric for info in available_datasets()}
-    rule = {**METRICS, **JUDGES}.get(metrics.get(dataset, ""))
-    return category if rule is None else rule.groups
+    name = metrics.get(dataset, "")
+    if name in JUDGES:
+        return JUDGES[name].groups
+    return METRICS[name].groups if name in METRICS else category
 
 
 def _run(row: Row | None, error: Row | None, drawn: DrawnRun[Picture] | None) -> Json | None:
@@ -170,8 +173,9 @@ def _answer(answered: Answered | None, key: str) -> Json | None:
         return {"error": "no answer yet"} if key in answers.questions else None
     found: Json = {"text": _as_text(row.get("answer") or "")}
     score = scores.get(key, {})
-    if isinstance(score.get("score"), int | float):
-        found["score"] = score["score"]
+    value = score.get("score")
+    if isinstance(value, int | float) and isfinite(value):
+        found["score"] = value
     if score.get("error"):
         found["remark"] = f"not scored: {score['error']}"
     elif is_cut_empty({"answer": "", "finish_reason": "", **row}):
@@ -194,8 +198,8 @@ def _picture(picture: Picture | Gone) -> list[Any] | str:
     return picture.why if isinstance(picture, Gone) else list(picture)
 
 
-def _is_shown(column: str) -> bool:
-    return column in _SHOWN or column.endswith("_file_name")
+def _is_more(column: str, value: object) -> bool:
+    return not (value is None or column in _SHOWN or column.endswith("_file_name"))
 
 
 def _as_text(value: object) -> str:

@@ -93,12 +93,15 @@ class Drawing(Generic[T]):
     def draw_all(self, items: Sequence[Item]) -> Iterator[DrawnItem[T]]:
         """The samples' pictures, in order, drawn on as many threads as there are cores."""
         rest = iter(items)
-        with ThreadPoolExecutor(default_num_workers("auto")) as pool:
+        pool = ThreadPoolExecutor(default_num_workers("auto"))
+        try:
             ahead = [pool.submit(self.draw, item) for item in islice(rest, _AHEAD)]
             while ahead:
                 drawn = ahead.pop(0).result()
                 ahead += [pool.submit(self.draw, item) for item in islice(rest, 1)]
                 yield drawn
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def draw(self, item: Item) -> DrawnItem[T]:
         """A sample's pictures."""
@@ -124,21 +127,22 @@ class Drawing(Generic[T]):
         for column in _picture_columns(row):
             try:
                 shrunk = shrink(run.path_of(row[column]).read_bytes(), self._side)
-                pictures[column] = self._keep(shrunk.image)
-                if isinstance(below, Gone):
-                    grey = Image.new("RGB", shrunk.image.size, _NO_ORIGINAL)
-                    below = Shrunk(grey, shrunk.size)
             except Exception as error:  # as above
                 pictures[column] = _gone(error)
+                continue
+            pictures[column] = self._keep(shrunk.image)
+            if isinstance(below, Gone):
+                below = Shrunk(Image.new("RGB", shrunk.image.size, _NO_ORIGINAL), shrunk.size)
         if isinstance(below, Gone):
             return DrawnRun(Gone("there is no picture to draw it over"), pictures)
-        about = (run.output_folder, *self._heat_maps.identity(number), row.get("mask_of"))
+        about = (self._heat_maps.identities[number], row.get("mask_of"))
         if about not in made:
             try:
-                heat = self._heat_maps.read(number, row, below.size)
-                made[about] = self._keep(heat.over(below.image))
+                heat = self._heat_maps.read(number, row, below.size).over(below.image)
             except Exception as error:  # of maps that are damaged, or a dataset's own function
                 made[about] = _gone(error)
+            else:
+                made[about] = self._keep(heat)
         return DrawnRun(made[about], pictures)
 
 

@@ -44,18 +44,20 @@ class HeatMaps:
     Args:
         runs: whose samples they are.
         originals: of those, for the maps of shuffled masks.
+
+    Attributes:
+        identities: of each run, what is the same for runs of the same maps.
     """
 
     def __init__(self, runs: Sequence[Run], originals: Originals) -> None:
         self._runs = runs
-        self._stores = [find_store(run.output_folder, run.settings) for run in runs]
         self._originals = originals
-
-    def identity(self, number: int) -> tuple[str, ...]:
-        """What is the same for runs of the same maps."""
-        settings = self._runs[number].settings
-        apart = {*MaskSettings._fields, "format", "quality"}
-        return tuple(f"{name}: {value}" for name, value in settings.items() if name not in apart)
+        self.identities = [_identity(run) for run in runs]
+        stores = {
+            identity: find_store(run.output_folder, run.settings)
+            for identity, run in zip(self.identities, runs, strict=True)
+        }
+        self._stores = [stores[identity] for identity in self.identities]
 
     def read(self, number: int, row: Row, size: tuple[int, int]) -> Heat:
         """What a run found relevant for a sample.
@@ -78,9 +80,7 @@ class HeatMaps:
             maps = _saved(run, row, len(method.maps))
         return Heat(merge(maps, method), _box(str(run.settings.get("fit")), size, maps))
 
-    def _subject(
-        self, number: int, row: Row, size: tuple[int, int]
-    ) -> tuple[Row, tuple[int, int]]:
+    def _subject(self, number: int, row: Row, size: tuple[int, int]) -> tuple[Row, tuple[int, int]]:
         """The row, and the picture's size, of the sample whose mask a sample has."""
         other = row.get("mask_of")
         if other is None:
@@ -114,6 +114,12 @@ def merge(maps: Array, method: Method) -> Array:
         if m.max() > m.min():  # a flat one tells nothing
             rest *= 1 - minmax(np.float32(sign) * m)
     return 1 - rest
+
+
+def _identity(run: Run) -> str:
+    apart = {*MaskSettings._fields, "format", "quality"}
+    settings = {name: value for name, value in run.settings.items() if name not in apart}
+    return f"{run.output_folder} {settings}"
 
 
 def _saved(run: Run, row: Row, number: int) -> Array:

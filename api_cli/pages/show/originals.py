@@ -22,7 +22,7 @@ class Originals:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._of_run = [run.data for run in runs]
-        self._opened: dict[DataConfig, Mapping[str, Sample] | str] = {}
+        self._opened: dict[DataConfig | str, Mapping[str, Sample] | str] = {}
         self._lock = Lock()
 
     def read(self, item: Item) -> bytes:
@@ -73,8 +73,10 @@ class Originals:
             raise GoneError(f"{type(error).__name__}: {first_line(error)}") from error
 
 
-def _open(data: DataConfig) -> Mapping[str, Sample] | str:
+def _open(data: DataConfig | str) -> Mapping[str, Sample] | str:
     """A dataset's samples by key; what is wrong with it where it cannot be opened."""
+    if isinstance(data, str):
+        return data
     try:
         dataset = get_dataset(data.dataset, data.data_root, data.dataset_options)
         return {text(sample.key): sample for sample in dataset}

@@ -6,6 +6,14 @@ const at_once = 30; // cards that are added together, as the reader comes near t
 const $ = (id) => document.getElementById(id);
 const brief = (text) => (text.length > 60 ? text.slice(0, 60) + "…" : text);
 
+/** A column of a sample, wide enough for so many pictures beside each other. */
+function column(number, ...children) {
+  const section = make("section", { className: "column" }, ...children);
+  section.style.flex = `${number} 1 ${11 * number - 1}rem`;
+  section.style.maxWidth = `${27 * number - 1}rem`;
+  return section;
+}
+
 /** An element with properties, attributes (those with a dash, and `for`), and children. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -116,7 +124,7 @@ function answer(found, is_large) {
 function original_column(sample, found, is_large) {
   if (state.hidden.has("original")) return null;
   const title = data.plain ? "Original (plain)" : "Original";
-  return make("section", { className: "column" }, make("h3", { textContent: title }),
+  return column(1, make("h3", { textContent: title }),
     figure(sample.original, "Original", "Original", sample, is_large), answer(found, is_large));
 }
 
@@ -125,11 +133,11 @@ function run_column(sample, number, found, is_large) {
   const run = sample.runs[number];
   const label = data.runs[number].label;
   const head = make("h3", { textContent: label });
-  if (run === null) return make("section", { className: "column" }, head, make("p", { className: "gone", textContent: "Not in this run" }));
-  if (run.error) return make("section", { className: "column" }, head, make("p", { className: "error" }, "Failed. ", say("span", run.error)), answer(found, is_large));
+  if (run === null) return column(1, head, make("p", { className: "gone", textContent: "Not in this run" }));
+  if (run.error) return column(1, head, make("p", { className: "error" }, "Failed. ", say("span", run.error)), answer(found, is_large));
   const shown = run.pictures.map(([title, drawn]) => figure(drawn, `${title} picture (${label})`, title, sample, is_large));
   if (!state.hidden.has("heat")) shown.unshift(figure(run.heat, `Heat map (${label})`, "Heat map", sample, is_large));
-  return make("section", { className: shown.length > 1 ? "column two" : "column" }, head,
+  return column(shown.length, head,
     make("div", { className: "pictures" }, ...shown),
     run.auxiliary === null ? null : make("div", { className: "says" },
       make("span", { className: "label", textContent: "Auxiliary's answer" }), say("div", run.auxiliary || "(empty)", clamp(is_large))),
@@ -151,7 +159,7 @@ function card(sample, is_large) {
   if (sample.query) meta.push(make("span", {}, "Auxiliary was asked: ", say("span", sample.query)));
   if (sample.expected.length) meta.push(make("span", {}, "Expected: ", say("span", sample.expected.join(" / "))));
   const article = make("article", { className: "card", tabIndex: -1 },
-    make("div", { className: "head" }, say("h2", sample.question || "(no question)", clamp(is_large)), verdict(sample)),
+    make("div", { className: "head" }, say("h2", sample.question ?? "(the run failed before it noted the question)", clamp(is_large)), verdict(sample)),
     make("div", { className: "meta" }, ...meta),
     make("div", { className: "columns" }, original_column(sample, found[0], is_large),
       ...data.runs.map((_, number) => run_column(sample, number, found[number + 1], is_large))));

@@ -16,7 +16,7 @@ from PIL import Image
 
 from api_cli.errors import UsageError
 from api_cli.pages.show.content import Picture
-from api_cli.runs.files import write_whole
+from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.pictures import encode
 
 PAGE = "index.html"
@@ -49,6 +49,7 @@ class Beside:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / THUMBNAILS
         self._folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self._folder)
         self._kept: set[str] = set()
         self._lock = Lock()
 
@@ -75,10 +76,17 @@ def claim(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder}: is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     there = {path.name for path in folder.iterdir()} - {THUMBNAILS}
-    page = folder / PAGE
-    if there and not (page.is_file() and _MARK in page.read_bytes()[:2000]):
+    if there and not _is_page(folder / PAGE):
         raise UsageError(f"--output {folder}: holds other things than a page; name a new folder")
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _MARK in file.read(2000)
 
 
 def write_page(folder: Path, title: str, content: Mapping[str, Any]) -> Path:

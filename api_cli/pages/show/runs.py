@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from api_cli.asking.answers import AnswerSet, answers_folders, read_answers
 from api_cli.asking.question import shared_id
 from api_cli.asking.target import chosen_options, data_of_run, find_runs, read_run_record
+from api_cli.errors import UsageError
 from api_cli.options.data import DataConfig
 from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.names import safe_name
@@ -31,7 +32,7 @@ class Run(NamedTuple):
         folder: its path.
         label: a short name that tells it from the others.
         settings: all that determines its pictures.
-        data: how its dataset is opened.
+        data: how its dataset is opened; or why that is not known.
         rows: of the manifest, by key.
         errors: rows of what failed, by key.
     """
@@ -39,14 +40,14 @@ class Run(NamedTuple):
     folder: Path
     label: str
     settings: Mapping[str, Any]
-    data: DataConfig
+    data: DataConfig | str
     rows: Mapping[str, Row]
     errors: Mapping[str, Row]
 
     @property
     def dataset(self) -> str:
         """Its dataset's name."""
-        return str(self.settings.get("dataset") or self.data.dataset)
+        return str(self.settings.get("dataset"))
 
     @property
     def output_folder(self) -> Path:
@@ -77,14 +78,14 @@ class Item(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """What is known of the sample itself; of one that failed everywhere only its key."""
+        """What is known of the sample; of one that failed everywhere its error's row."""
         return next((row for row in (*self.rows, *self.errors) if row is not None), {})
 
     @property
-    def index(self) -> int:
+    def position(self) -> int:
         """Its place in the dataset."""
-        index = self.row.get("index")
-        return index if isinstance(index, int) else 0
+        position = self.row.get("index")
+        return position if isinstance(position, int) else 0
 
     @property
     def asked_as(self) -> str:
@@ -126,9 +127,13 @@ def read_runs(paths: Sequence[Path], data_root: Path | None) -> list[Run]:
     runs = []
     for folder, name in zip(folders, names, strict=True):
         record = read_run_record(folder)
-        data = data_of_run(folder, record)
-        if data_root is not None:
-            data = replace(data, data_root=data_root)
+        data: DataConfig | str
+        try:
+            data = data_of_run(folder, record)
+            if data_root is not None:
+                data = replace(data, data_root=data_root)
+        except UsageError as error:  # of another version, or of a plug-in that is gone
+            data = str(error)
         rows = _by_key(folder / MANIFEST)
         errors = {k: row for k, row in _by_key(folder / ERRORS).items() if k not in rows}
         runs.append(Run(folder, name, dict(record["settings"]), data, rows, errors))
@@ -154,8 +159,8 @@ def read_items(runs: Sequence[Run], range_: tuple[int, int] | None) -> list[Item
         for dataset, key in keys
     ]
     start, stop = range_ or (0, float("inf"))
-    chosen = [item for item in items if start <= item.index < stop]
-    return sorted(chosen, key=lambda item: (datasets.index(item.dataset), item.index))
+    chosen = [item for item in items if start <= item.position < stop]
+    return sorted(chosen, key=lambda item: (datasets.index(item.dataset), item.position))
 
 
 def read_answered(folder: Path) -> dict[str, Answered]:
@@ -172,6 +177,8 @@ def read_plain(runs: Iterable[Run]) -> dict[str, dict[str, Answered]]:
     """Answers about the originals of the runs' datasets: by dataset, then as `read_answered`."""
     found: dict[str, dict[str, Answered]] = {}
     for run in runs:
+        if isinstance(run.data, str):
+            continue
         of_dataset = found.setdefault(run.dataset, {})
         for folder in sorted(run.output_folder.glob(f"{PLAIN}{safe_name(run.data.dataset)}-*/")):
             for name, answered in read_answered(folder).items():
