@@ -11,6 +11,7 @@ from experiments.bench import (
     asking,
     cpu,
     end_to_end,
+    gallery,
     large_set,
     ledgers,
     llava,
@@ -73,6 +74,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "ledgers": (
         "Rows of manifests: added, mended, opened",
         lambda: ledgers.measure(40_000, 20_000, 200_000),
+    ),
+    "gallery": (
+        "A gallery against its thumbnails alone, pictures of a megapixel",
+        lambda: gallery.measure(2_000, 2),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }

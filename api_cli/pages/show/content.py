@@ -170,7 +170,7 @@ def _answer(answered: Answered | None, key: str) -> Json | None:
         if key in answers.errors:
             error = answers.errors[key]
             return {"error": f"{error.get('stage')}: {error.get('error')}"}
-        return {"error": "no answer yet"} if key in answers.questions else None
+        return {"error": "not asked yet"} if key in answers.questions else None
     found: Json = {"text": _as_text(row.get("answer") or "")}
     score = scores.get(key, {})
     value = score.get("score")

@@ -70,7 +70,10 @@ def shrink(content: bytes, side: int) -> Shrunk:
     image = decode(content, least=side)
     if (width > height) != (image.width > image.height):  # by its orientation
         width, height = height, width
-    image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    scale = min(1, side / max(width, height))
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if small != image.size:
+        image = image.resize(small, Image.Resampling.BICUBIC, reducing_gap=2.0)
     return Shrunk(image, (width, height))
 
 

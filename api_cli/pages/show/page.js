@@ -111,7 +111,7 @@ const clamp = (is_large) => (is_large ? "" : "clamp");
 
 function answer(found, is_large) {
   if (!found) return null;
-  if (found.error !== undefined) return make("p", { className: "error" }, "No answer. ", say("span", found.error));
+  if (found.error !== undefined) return make("p", { className: "error" }, "No answer: ", say("span", found.error));
   const has_score = found.score !== undefined;
   const kind = !has_score ? "" : found.score >= 1 ? "good" : found.score <= 0 ? "bad" : "";
   const score = has_score ? make("span", { className: `badge ${kind}`, textContent: `score ${+found.score.toFixed(2)}` }) : null;
@@ -134,7 +134,7 @@ function run_column(sample, number, found, is_large) {
   const label = data.runs[number].label;
   const head = make("h3", { textContent: label });
   if (run === null) return column(1, head, make("p", { className: "gone", textContent: "Not in this run" }));
-  if (run.error) return column(1, head, make("p", { className: "error" }, "Failed. ", say("span", run.error)), answer(found, is_large));
+  if (run.error) return column(1, head, make("p", { className: "error" }, "Failed: ", say("span", run.error)), answer(found, is_large));
   const shown = run.pictures.map(([title, drawn]) => figure(drawn, `${title} picture (${label})`, title, sample, is_large));
   if (!state.hidden.has("heat")) shown.unshift(figure(run.heat, `Heat map (${label})`, "Heat map", sample, is_large));
   return column(shown.length, head,
@@ -211,8 +211,10 @@ function go(number) {
 
 // ---- one sample, enlarged
 
+let enlarged = -1; // its place in the list
+
 function fill(number) {
-  current = number;
+  current = enlarged = number;
   $("enlarged").replaceChildren(card(listed[number], true));
   $("large").scrollTop = 0;
   $("previous").disabled = number === 0;
@@ -227,7 +229,7 @@ function enlarge(number) {
 $("previous").addEventListener("click", () => go(current - 1));
 $("next").addEventListener("click", () => go(current + 1));
 $("close").addEventListener("click", () => $("large").close());
-$("large").addEventListener("close", () => { $("enlarged").replaceChildren(); go(current); });
+$("large").addEventListener("close", () => { $("enlarged").replaceChildren(); go(enlarged); });
 $("large").addEventListener("click", (event) => { if (event.target === $("large")) $("large").close(); });
 
 document.addEventListener("focusin", (event) => {
