@@ -20,6 +20,7 @@ from api_cli.commands.export import export
 from api_cli.commands.llava import llava
 from api_cli.commands.maps import maps
 from api_cli.commands.score import score
+from api_cli.commands.show import show
 from api_cli.commands.web import web
 from api_cli.console import Console, keep_streams
 from api_cli.errors import ApipromptError, Interrupted, explain
@@ -43,6 +44,7 @@ app.command(context_settings=EITHER_SPELLING)(ask)
 app.command(context_settings=EITHER_SPELLING)(score)
 app.command(context_settings=EITHER_SPELLING)(compare)
 app.command(context_settings=EITHER_SPELLING)(export)
+app.command(context_settings=EITHER_SPELLING)(show)
 app.add_typer(datasets, name="datasets")
 app.command(context_settings=EITHER_SPELLING)(maps)
 app.command(context_settings=EITHER_SPELLING)(web)

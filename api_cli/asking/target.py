@@ -25,6 +25,8 @@ from api_cli.runs.record import RECORD
 from datasets_manager import Dataset, get_dataset
 
 Questions = Callable[[], Iterator[tuple[Question, Row]]]
+# without `range`: which samples a run has, its manifest says
+_OPENING = {name: option for name, option in DataConfig.options().items() if name != "range"}
 
 
 class Target(NamedTuple):
@@ -91,7 +93,7 @@ def find_targets(config: AskConfig, say: Callable[[str], None] = lambda line: No
     targets: list[Target] = []
     keys_of: dict[tuple[DataConfig, Path, Encoding], set[str]] = {}
     for run in find_runs(config.runs):
-        record = _read_record(run)
+        record = read_run_record(run)
         data = _data_of(run, record, config)
         encoding = Encoding.of_run(record["settings"])
         about = {"pictures": "masked", "run": run.name, **record["settings"]}
@@ -136,17 +138,22 @@ def _originals(
             if keys is None or question.key in keys:
                 yield question, row
 
-    options = data.dataset_options
-    chosen = {f.name: getattr(options, f.name) for f in fields(options)}
     about = {
         "dataset": data.dataset,
         # seen from there, so that a project may be moved as a whole
         "data_root": os.path.relpath(data.data_root, output_folder),
-        **{name: plain(value) for name, value in chosen.items() if value != _default(name)},
+        **chosen_options(data),
         **{name: value for name, value in encoding._asdict().items() if value is not None},
     }
     home = output_folder / f"PLAIN_{safe_name(data.dataset)}-{digest8(about)}"
     return Target(home, {"pictures": "original", **about}, questions, encoding, None, encoding)
+
+
+def chosen_options(data: DataConfig) -> dict[str, Any]:
+    """What is chosen of a dataset beside its name and place, in YAML's own types."""
+    options = data.dataset_options
+    chosen = {f.name: getattr(options, f.name) for f in fields(options)}
+    return {name: plain(value) for name, value in chosen.items() if value != _default(name)}
 
 
 class _Originals:
@@ -166,7 +173,8 @@ class _Originals:
             raise LookupError(f"{key!r} is not in the dataset that the run was made of") from None
 
 
-def _read_record(run: Path) -> dict[str, Any]:
+def read_run_record(run: Path) -> dict[str, Any]:
+    """The whole of a run folder's run.yaml. Raises RunFolderError where that is none."""
     path = run / RECORD
     try:
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -178,14 +186,21 @@ def _read_record(run: Path) -> dict[str, Any]:
     return dict(record)
 
 
+def data_of_run(run: Path, record: Mapping[str, Any]) -> DataConfig:
+    """How the run's dataset is opened, by its record; of all its samples.
+
+    Raises:
+        UsageError: where the record says it in a way that is not known here.
+    """
+    known = {name: value for name, value in record["config"].items() if name in _OPENING}
+    return DataConfig(**parse_all(_OPENING, known, lambda name: f"{run / RECORD}: {name}"))
+
+
 def _data_of(run: Path, record: Mapping[str, Any], config: AskConfig) -> DataConfig:
     """How the run's dataset is opened; --data-root says where it has moved to."""
-    options = DataConfig.options()
-    options.pop("range")  # which samples a run has, its manifest says
-    known = {name: value for name, value in record["config"].items() if name in options}
-    data = DataConfig(**parse_all(options, known, lambda name: f"{run / RECORD}: {name}"))
+    data = data_of_run(run, record)
     given = {
-        name: getattr(config, name) for name in options if getattr(config, name) != _default(name)
+        name: getattr(config, name) for name in _OPENING if getattr(config, name) != _default(name)
     }
     if (root := given.pop("data_root", None)) is not None:
         data = replace(data, data_root=root)

@@ -91,7 +91,7 @@ def describe(sample: Sample, *, draw: bool = False) -> Text:
         picture,
         (_printable(sample.key), "bold"),
         f"  sample {sample.index}, {_printable(what)}\n",
-        *(f"  {_printable(name)}: {_cut(value)}\n" for name, value in fields.items()),
+        *(f"  {_printable(name)}: {cut(value)}\n" for name, value in fields.items()),
     )
 
 
@@ -136,7 +136,8 @@ def _fault(sample: Sample) -> str:
     return ""
 
 
-def _cut(value: object) -> str:
+def cut(value: object) -> str:
+    """A value as text: what is no text as JSON, and what is long cut off."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = _printable(text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"

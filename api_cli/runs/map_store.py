@@ -237,6 +237,24 @@ class MapStore:
                 shard.unlink(missing_ok=True)
 
 
+def find_store(output_folder: Path, settings: Mapping[str, Any]) -> MapStore | None:
+    """The maps kept of the model and settings that made a run's pictures; None where none are.
+
+    Args:
+        output_folder: in which the run's folder is.
+        settings: of the run, among them all that its maps' identity says.
+    """
+    stores = [
+        (len(identity), folder, identity)
+        for folder in sorted((output_folder / FOLDER).glob("*/"))
+        if (identity := _identity_of(folder)) and identity.items() <= dict(settings).items()
+    ]
+    if not stores:
+        return None
+    _, folder, identity = max(stores, key=lambda store: store[0])  # the one that says the most
+    return MapStore(folder, identity)
+
+
 class StoreSize(NamedTuple):
     """What a store on disk holds: maps, in files of so many bytes together."""
 
@@ -266,6 +284,14 @@ def remove_store(folder: Path) -> None:
         folder.rename(pruned)
     for left in folder.parent.glob(f"{_PRUNED}*/"):
         shutil.rmtree(left, ignore_errors=left != pruned)
+
+
+def _identity_of(folder: Path) -> dict[str, Any]:
+    """What determines a store's maps, as a shard says it; nothing where none can be read."""
+    for shard in sorted(folder.glob("maps-*.safetensors")):
+        with suppress(*_UNREADABLE), safe_open(shard, "numpy") as file:
+            return dict(json.loads(file.metadata()["identity"]))
+    return {}
 
 
 def _entries_of(shard: Path) -> int:

@@ -11,6 +11,7 @@ from experiments.bench import (
     asking,
     cpu,
     end_to_end,
+    gallery,
     large_set,
     ledgers,
     llava,
@@ -78,6 +79,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "web": (
         "From a slider of the page to its new picture, CPU milliseconds at a megapixel",
         lambda: web.measure(9),
+    ),
+    "gallery": (
+        "A gallery against its thumbnails alone, pictures of a megapixel",
+        lambda: gallery.measure(2_000, 2),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }

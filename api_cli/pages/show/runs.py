@@ -1,0 +1,200 @@
+"""What is shown of runs: their rows and errors, sample by sample, and the answers there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from api_cli.asking.answers import AnswerSet, answers_folders, read_answers
+from api_cli.asking.question import shared_id
+from api_cli.asking.target import chosen_options, data_of_run, find_runs, read_run_record
+from api_cli.errors import UsageError
+from api_cli.options.data import DataConfig
+from api_cli.runs.ledger import Row, read_rows
+from api_cli.runs.names import safe_name
+from api_cli.runs.run_folder import ERRORS, MANIFEST
+from api_cli.scoring.folders import PLAIN, labels
+from api_cli.scoring.scores import score_file
+
+_OF_PICTURES = {"pictures", "dataset", "data_root", "format", "quality"}
+
+
+class GoneError(LookupError):
+    """A picture that is not there; the message says why, in a few words for a page."""
+
+
+class Run(NamedTuple):
+    """A run folder, read.
+
+    Attributes:
+        folder: its path.
+        label: a short name that tells it from the others.
+        settings: all that determines its pictures.
+        data: how its dataset is opened; or why that is not known.
+        rows: of the manifest, by key.
+        errors: rows of what failed, by key.
+    """
+
+    folder: Path
+    label: str
+    settings: Mapping[str, Any]
+    data: DataConfig | str
+    rows: Mapping[str, Row]
+    errors: Mapping[str, Row]
+
+    @property
+    def dataset(self) -> str:
+        """Its dataset's name."""
+        return str(self.settings.get("dataset"))
+
+    @property
+    def output_folder(self) -> Path:
+        """The folder in which it was made, with kept maps and the answers about originals."""
+        return self.folder.parents[1]
+
+    def path_of(self, name: object) -> Path:
+        """The path of a file that its manifest names. Raises GoneError for one elsewhere."""
+        if not isinstance(name, str) or Path(name).name != name:
+            raise GoneError("the manifest names no file of the run folder")
+        return self.folder / name
+
+
+class Item(NamedTuple):
+    """A sample as the runs have it.
+
+    Attributes:
+        dataset: name of its dataset.
+        key: its key.
+        rows: of the manifests, one a run; None where the run lacks it.
+        errors: likewise of what failed.
+    """
+
+    dataset: str
+    key: str
+    rows: tuple[Row | None, ...]
+    errors: tuple[Row | None, ...]
+
+    @property
+    def row(self) -> Row:
+        """What is known of the sample; of one that failed everywhere its error's row."""
+        return next((row for row in (*self.rows, *self.errors) if row is not None), {})
+
+    @property
+    def position(self) -> int:
+        """Its place in the dataset."""
+        position = self.row.get("index")
+        return position if isinstance(position, int) else 0
+
+    @property
+    def asked_as(self) -> str:
+        """The key of the question that answers are to, which several pictures may share."""
+        return shared_id(self.row) or self.key
+
+
+class Answered(NamedTuple):
+    """Answers of one model, asked in one way, about one kind of pictures.
+
+    Attributes:
+        answers: the folder, read.
+        scores: rows of its scores, by key.
+        outdated: whether the scores are older than the answers.
+    """
+
+    answers: AnswerSet
+    scores: Mapping[str, Row]
+    outdated: bool
+
+    @property
+    def title(self) -> str:
+        """The model, and how it was asked."""
+        return f"{self.answers.settings.get('model')}, prompt {self.answers.record.get('prompt')}"
+
+
+def read_runs(paths: Sequence[Path], data_root: Path | None) -> list[Run]:
+    """The run folders among these, and below the others.
+
+    Args:
+        paths: as of `find_runs`.
+        data_root: where the datasets' files are now; None for where they were.
+
+    Raises:
+        ApipromptError: where there are none, or one has no record of its settings.
+    """
+    folders = find_runs(paths)
+    names = labels([folder / "answers" / "of" for folder in folders])  # which looks at the run's
+    runs = []
+    for folder, name in zip(folders, names, strict=True):
+        record = read_run_record(folder)
+        data: DataConfig | str
+        try:
+            data = data_of_run(folder, record)
+            if data_root is not None:
+                data = replace(data, data_root=data_root)
+        except UsageError as error:  # of another version, or of a plug-in that is gone
+            data = str(error)
+        rows = _by_key(folder / MANIFEST)
+        errors = {k: row for k, row in _by_key(folder / ERRORS).items() if k not in rows}
+        runs.append(Run(folder, name, dict(record["settings"]), data, rows, errors))
+    return runs
+
+
+def read_items(runs: Sequence[Run], range_: tuple[int, int] | None) -> list[Item]:
+    """The samples of all runs, those of one dataset together, in its order.
+
+    Args:
+        runs: to be shown beside each other.
+        range_: places in the dataset, first and one past the last; None for all.
+    """
+    keys = {(run.dataset, key): None for run in runs for key in (*run.rows, *run.errors)}
+    datasets = list(dict.fromkeys(run.dataset for run in runs))
+    items = [
+        Item(
+            dataset,
+            key,
+            tuple(run.rows.get(key) if run.dataset == dataset else None for run in runs),
+            tuple(run.errors.get(key) if run.dataset == dataset else None for run in runs),
+        )
+        for dataset, key in keys
+    ]
+    start, stop = range_ or (0, float("inf"))
+    chosen = [item for item in items if start <= item.position < stop]
+    return sorted(chosen, key=lambda item: (datasets.index(item.dataset), item.position))
+
+
+def read_answered(folder: Path) -> dict[str, Answered]:
+    """The answers in a run folder, by their folders' names: the same where all but pictures is."""
+    found = {}
+    for path in answers_folders(folder):
+        answers, scores = read_answers(path), score_file(path)
+        outdated = scores.is_file() and _written(scores) < _written(path / "answers.jsonl")
+        found[path.name] = Answered(answers, _by_key(scores), outdated)
+    return found
+
+
+def read_plain(runs: Iterable[Run]) -> dict[str, dict[str, Answered]]:
+    """Answers about the originals of the runs' datasets: by dataset, then as `read_answered`."""
+    found: dict[str, dict[str, Answered]] = {}
+    for run in runs:
+        if isinstance(run.data, str):
+            continue
+        of_dataset = found.setdefault(run.dataset, {})
+        for folder in sorted(run.output_folder.glob(f"{PLAIN}{safe_name(run.data.dataset)}-*/")):
+            for name, answered in read_answered(folder).items():
+                about = answered.answers.about
+                chosen = {k: v for k, v in about.items() if k not in _OF_PICTURES}
+                if chosen == chosen_options(run.data):
+                    of_dataset.setdefault(name, answered)
+    return {dataset: answered for dataset, answered in found.items() if answered}
+
+
+def _by_key(path: Path) -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for row in read_rows(path):
+        rows.setdefault(row["key"], row)
+    return rows
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime if path.is_file() else 0.0

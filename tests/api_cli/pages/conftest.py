@@ -1,0 +1,23 @@
+"""What tests of pages share: runs of a hostile set, and a copy of them to break."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.api_cli.pages.gallery import Gallery, make_gallery
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory, photographs) -> Gallery:
+    """Runs to look at; not to be changed."""
+    return make_gallery(tmp_path_factory.mktemp("gallery"), photographs)
+
+
+@pytest.fixture
+def broken(gallery, tmp_path) -> Gallery:
+    """A copy of the runs, to be changed; the dataset is where it was."""
+    out = shutil.copytree(gallery.root / "out", tmp_path / "out")
+    runs = [out / run.relative_to(gallery.root / "out") for run in gallery.runs]
+    return gallery._replace(root=tmp_path, runs=runs)
