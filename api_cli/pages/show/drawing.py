@@ -15,7 +15,7 @@ from api_cli.pages.show.heat import HeatMaps
 from api_cli.pages.show.originals import Originals
 from api_cli.pages.show.runs import GoneError, Item, Run
 from api_cli.runs.ledger import Row
-from api_cli.runs.pictures import decode, size_of
+from api_cli.runs.pictures import decode, head_of
 
 _AHEAD = 64  # samples that are drawn before they are asked for
 _NO_ORIGINAL = (232, 232, 232)  # under a heat map whose picture is gone
@@ -66,7 +66,7 @@ class Shrunk(NamedTuple):
 
 def shrink(content: bytes, side: int) -> Shrunk:
     """A picture whose longer side is `side` pixels at most. Raises what `decode` raises."""
-    width, height = size_of(content)
+    width, height = head_of(content).size
     image = decode(content, least=side)
     if (width > height) != (image.width > image.height):  # by its orientation
         width, height = height, width

@@ -50,6 +50,14 @@ _EXAMPLES = 6
 _TITLE = "Attention prompting on images"
 _QUALITY = 95
 _PRESETS = ("vea", "vicrop", "carve", "attwarp", "mmvet", "llava_wild")
+# Gradio's pictures say nothing to those who do not see them
+_HEAD = """<script>
+new MutationObserver(() => {
+  for (const image of document.querySelectorAll("#original img, #masked img, #crop img"))
+    image.alt ||= image.closest("[id]").id + " picture";
+  for (const image of document.querySelectorAll("#examples img")) image.alt = "";
+}).observe(document, { childList: true, subtree: true });
+</script>"""
 _LEFT_ALONE = ("highlight", "layer_index", "preset", "fit")  # by presets
 _Handler = Callable[..., list[Any]]
 _TEMPORARY = "GRADIO_TEMP_DIR"
@@ -82,16 +90,13 @@ def serve(config: WebConfig, console: Console) -> None:
     with TemporaryDirectory(prefix="apiprompt-web-") as folder:
         os.environ[_TEMPORARY] = folder
         page = build(config)
-        # fonts of the system: those of Gradio's own themes are fetched from elsewhere
-        theme = gr.themes.Soft(
-            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-        )
         try:
             _, url, _ = page.launch(
                 server_name=config.host,
                 server_port=config.port or None,
                 max_file_size=config.max_megabytes * 2**20,
-                theme=theme,
+                theme=_theme(),
+                head=_HEAD,
                 footer_links=[],
                 prevent_thread_lock=True,
                 quiet=True,
@@ -106,6 +111,27 @@ def serve(config: WebConfig, console: Console) -> None:
             threading.Event().wait()
         finally:
             page.close(verbose=False)
+
+
+def _theme() -> Any:
+    """Fonts of the system, as those of Gradio's own are fetched from elsewhere, and dark labels."""
+    dark, light = "*neutral_800", "*neutral_100"
+    return gr.themes.Base(
+        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    ).set(
+        block_label_text_color=dark,
+        block_label_text_color_dark=light,
+        block_title_text_color=dark,
+        block_title_text_color_dark=light,
+        block_info_text_color=dark,
+        block_info_text_color_dark=light,
+        body_text_color_subdued="*neutral_700",
+        body_text_color_subdued_dark="*neutral_300",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+    )
 
 
 def is_private(host: str) -> bool:
@@ -185,7 +211,10 @@ class _Page:
             with gr.Column(scale=2, min_width=320):
                 with gr.Row():
                     self._original = gr.Image(
-                        label="Original", interactive=False, buttons=["fullscreen"]
+                        label="Original",
+                        interactive=False,
+                        buttons=["fullscreen"],
+                        elem_id="original",
                     )
                     self._masked = gr.Image(
                         label="Masked",
@@ -194,13 +223,19 @@ class _Page:
                         elem_id="masked",
                     )
                     self._crop = gr.Image(
-                        label="Crop", interactive=False, visible=False, buttons=["fullscreen"]
+                        label="Crop",
+                        interactive=False,
+                        visible=False,
+                        buttons=["fullscreen"],
+                        elem_id="crop",
                     )
                 self._said = gr.Markdown()
                 self._controls: dict[str, Any] = {"highlight": highlight, **_sliders()}
                 with gr.Row():
-                    self._download = gr.DownloadButton("Picture", elem_id="download")
-                    self._download_yaml = gr.DownloadButton("Configuration", elem_id="yaml")
+                    self._download = gr.DownloadButton("Download the picture", elem_id="download")
+                    self._download_yaml = gr.DownloadButton(
+                        "Download the configuration", elem_id="yaml"
+                    )
                 self._command = gr.Textbox(
                     label="The same from a shell",
                     interactive=False,
