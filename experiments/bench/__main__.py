@@ -19,6 +19,7 @@ from experiments.bench import (
     one_device,
     processes,
     published,
+    recipes,
     second_run,
     shared_pictures,
     sweep,
@@ -83,6 +84,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "gallery": (
         "A gallery against its thumbnails alone, pictures of a megapixel",
         lambda: gallery.measure(2_000, 2),
+    ),
+    "recipes": (
+        "Twelve settings from kept maps, and --relative, against the same without",
+        lambda: recipes.kept_maps(8, 3) + recipes.relative(4, 5),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }
