@@ -23,6 +23,7 @@ from api_cli.masking.renderings import RENDERINGS
 from api_cli.options.clip import ClipConfig
 from api_cli.options.launch import Launch
 from api_cli.runs.run import run
+from api_cli.runs.run_folder import picture_files
 from datasets_manager import get_dataset
 
 GAP, TITLE = 6, 22
@@ -83,11 +84,7 @@ def lines_of(folder: Path, samples: Sequence[int] | None, **flags: Any) -> list[
     for sample in get_dataset(config.dataset, config.data_root, config.dataset_options):
         if samples is None or sample.index in samples:
             made = [
-                [
-                    path / row[sample.index][name]
-                    for name in row[sample.index]
-                    if "file_name" in name
-                ]
+                [path / name for name in picture_files(row[sample.index]).values()]
                 for path, row in zip(folders, rows, strict=True)
             ]
             assert isinstance(sample.image, Path)
