@@ -20,6 +20,7 @@ from experiments.bench import (
     processes,
     published,
     recipes,
+    renderings,
     second_run,
     shared_pictures,
     sweep,
@@ -88,6 +89,14 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "recipes": (
         "Twelve settings from kept maps, and --relative, against the same without",
         lambda: recipes.kept_maps(8, 3) + recipes.relative(4, 5),
+    ),
+    "renderings": (
+        "CPU milliseconds of each rendering, photographs of a megapixel",
+        lambda: renderings.measure(6, 7),
+    ),
+    "twelve-renderings": (
+        "A run of twelve renderings from kept maps against decoding, drawing and encoding alone",
+        lambda: renderings.twelve(24, 5),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }
