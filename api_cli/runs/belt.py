@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from api_cli.errors import Interrupted
-from api_cli.masking import Method
+from api_cli.masking import Array, Method
 from api_cli.relevance import Relevance, RelevanceModel
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import Computing, LazyModel
@@ -34,6 +34,8 @@ class Belt:
         locate: width and height of an image to the part of the patch grid that shows it.
         store: maps that are kept, if any.
         shuffle: whose mask each sample takes, if not its own.
+        displaces: width and height of an image to whether its mask does not lie where it belongs.
+        render: what is done with a sample's maps in the place of pictures; see `Rendering.render`.
         save_maps: whether to write maps beside the masked images.
         image_format: a key of `pictures.FORMATS`.
         quality: of jpg and webp, 1 to 100.
@@ -51,6 +53,8 @@ class Belt:
         *,
         store: MapStore | None = None,
         shuffle: Shuffle | None = None,
+        displaces: Callable[[tuple[int, int]], bool] = lambda size: False,
+        render: Callable[[Loaded, Array], list[Written]] | None = None,
         save_maps: bool = False,
         image_format: str = "jpg",
         quality: int = 95,
@@ -61,10 +65,14 @@ class Belt:
         self._num_workers = num_workers
         self._model = LazyModel(load, batch_size)
         self._finishing = Finishing(progress)
-        self._reading = Reading(self._model, locate, store, num_workers, self._finishing, shuffle)
+        self._reading = Reading(
+            self._model, locate, store, num_workers, self._finishing, shuffle, displaces
+        )
         self._computing = Computing(self._model, store, self._finishing)
-        self._rendering = Rendering(
-            method, save_maps=save_maps, image_format=image_format, quality=quality
+        self._render = render or (
+            Rendering(
+                method, save_maps=save_maps, image_format=image_format, quality=quality
+            ).render
         )
 
     @property
@@ -96,7 +104,7 @@ class Belt:
                     if arrived.signal is not None:
                         break
                     for loaded, found in self._computing.relevance(batch):
-                        future = pool.submit(self._rendering.render, loaded, found.maps)
+                        future = pool.submit(self._render, loaded, found.maps)
                         writing.append((loaded, found, future))
                     finish_all(but=self._model.batch_size + self._num_workers)
                 finish_all()

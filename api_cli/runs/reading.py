@@ -35,6 +35,7 @@ class Reading:
         num_workers: threads of the pool.
         finishing: takes the samples that cannot be read.
         shuffle: whose mask each sample takes, if not its own.
+        displaces: width and height of an image to whether its mask does not lie where it belongs.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class Reading:
         num_workers: int,
         finishing: Finishing,
         shuffle: Shuffle | None = None,
+        displaces: Callable[[tuple[int, int]], bool] = lambda size: False,
     ) -> None:
         self._model = model
         self._locate = locate
+        self._displaces = displaces
         self._store = store
         self._num_workers = num_workers
         self._finishing = finishing
@@ -111,13 +114,13 @@ class Reading:
             seen = self._picture(other.content)
             subject = Subject(other.sample.key, other.sample.query, seen.sha256)
         with seen.opened() as shown:
-            box = self._locate(shown.size).box
+            box, displaced = self._locate(shown.size).box, self._displaces(shown.size)
             if self._store is not None:
                 kept = self._store.get(seen.sha256, subject.query, layers_of(job.variants))
                 if kept is not None:
-                    return Loaded(job, picture, subject, box, None, kept, stamp)
+                    return Loaded(job, picture, subject, box, None, kept, stamp, displaced)
             prepared = seen.prepared(lambda: self._model.get().prepare(shown))
-        return Loaded(job, picture, subject, box, prepared, None, stamp)
+        return Loaded(job, picture, subject, box, prepared, None, stamp, displaced)
 
     def _picture(self, content: bytes) -> Picture:
         """The picture of that content, the same one for samples that are here at the same time."""

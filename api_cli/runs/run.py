@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -11,11 +12,12 @@ from typing import NamedTuple
 
 from api_cli.console import Console
 from api_cli.errors import ModelError, UsageError, explain
+from api_cli.masking import Method
 from api_cli.options.launch import Launch, default_num_workers
 from api_cli.options.run import RunConfig
 from api_cli.relevance import Auxiliary, RelevanceModel
 from api_cli.relevance.auxiliaries import auxiliary_of
-from api_cli.relevance.fit import grid_part
+from api_cli.relevance.fit import grid_part, is_displaced
 from api_cli.relevance.layers import resolve_layers
 from api_cli.runs import model_card
 from api_cli.runs.belt import Belt
@@ -74,7 +76,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
         Console(quiet=config.quiet).say(launch.describe(len(samples), len(selected)))
     auxiliary = auxiliary_of(config, console, launch)
     method = auxiliary.method
-    card = _find_card(config, auxiliary, console)
+    card = find_card(config, auxiliary, console)
     name = f"{method.folder_prefix}_{portable_name(dataset.name)}_{card.short_name}"
     settings = list_settings(config, name, resolve_layers(config.layer_index, card))
     if config.dry_run:
@@ -84,14 +86,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
             console.say(f"{setting.path}: {left} of {len(samples)} samples to do")
         return Outcome([], None)
 
-    precision = card.precision if config.precision == "auto" else config.precision
-    identity = {
-        "method": method.name,
-        "model_name": card.short_name,
-        "weights": card.weights,
-        "fit": config.fit,
-        "precision": precision,
-    }
+    identity = identify(config, method, card)
     shuffle = None if config.shuffle_masks is None else Shuffle(dataset, config.shuffle_masks)
     control = {} if shuffle is None else shuffle.settings
     determining = {"dataset": dataset.name, **identity, **auxiliary.asked, **control}
@@ -106,19 +101,16 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
         console.say(f"nothing left to do: all {len(samples)} samples are finished")
         return Outcome(folders, None)
 
-    store = None
-    if config.map_store:
-        asked = json.dumps(auxiliary.asked, sort_keys=True) if auxiliary.asked else ""
-        words = [*identity.values(), *([digest_text(asked)] if asked else [])]
-        folder = config.output_folder / FOLDER / portable_name("_".join(words))
-        store = MapStore(folder, {**identity, **auxiliary.asked}, console.warn)
     with naming(config.output_folder), console.progress(len(jobs)) as advance:
         belt = Belt(
             method,
-            partial(_load, auxiliary, precision, card, config.output_folder / FOLDER),
+            partial(
+                load_model, auxiliary, identity["precision"], card, config.output_folder / FOLDER
+            ),
             partial(grid_part, config.fit, grid=card.grid),
-            store=store,
+            store=open_store(config, auxiliary, identity, console),
             shuffle=shuffle,
+            displaces=partial(is_displaced, config.fit, grid=card.grid),
             save_maps=config.save_maps,
             image_format=config.format,
             quality=config.quality,
@@ -132,7 +124,30 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
     return Outcome(folders, report)
 
 
-def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> ModelCard:
+def identify(config: RunConfig, method: Method, card: ModelCard) -> dict[str, str]:
+    """What determines maps beside picture, question, layer and what the model is asked."""
+    return {
+        "method": method.name,
+        "model_name": card.short_name,
+        "weights": card.weights,
+        "fit": config.fit,
+        "precision": card.precision if config.precision == "auto" else config.precision,
+    }
+
+
+def open_store(
+    config: RunConfig, auxiliary: Auxiliary, identity: Mapping[str, str], console: Console
+) -> MapStore | None:
+    """Where the model's maps are kept; None where none are to be."""
+    if not config.map_store:
+        return None
+    asked = json.dumps(auxiliary.asked, sort_keys=True) if auxiliary.asked else ""
+    words = [*identity.values(), *([digest_text(asked)] if asked else [])]
+    folder = config.output_folder / FOLDER / portable_name("_".join(words))
+    return MapStore(folder, {**identity, **auxiliary.asked}, console.warn)
+
+
+def find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> ModelCard:
     """The card of the model asked for: remembered, or read off its checkpoint."""
     folder = config.output_folder / FOLDER
     if config.map_store:
@@ -161,7 +176,9 @@ def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> Mod
     return card
 
 
-def _load(auxiliary: Auxiliary, precision: str, card: ModelCard, folder: Path) -> RelevanceModel:
+def load_model(
+    auxiliary: Auxiliary, precision: str, card: ModelCard, folder: Path
+) -> RelevanceModel:
     """The auxiliary model, if its weights are still those of its card.
 
     Where this process has read the weights for the card, their digest is there already; else it

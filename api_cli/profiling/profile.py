@@ -1,0 +1,222 @@
+"""One profile, from its configuration to figures: `apiprompt profile`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api_cli.console import Console
+from api_cli.errors import ApipromptError, UsageError
+from api_cli.masking import MaskSettings
+from api_cli.options.launch import Launch, default_num_workers
+from api_cli.options.profile import ProfileClipConfig, ProfileLlavaConfig
+from api_cli.profiling.boxes import COLUMNS, find_column, read_boxes
+from api_cli.profiling.choosing import Figure, best_first, choose, figures
+from api_cli.profiling.measuring import Measuring
+from api_cli.profiling.plot import require_plot
+from api_cli.relevance import Auxiliary
+from api_cli.relevance.auxiliaries import auxiliary_of
+from api_cli.relevance.fit import grid_part
+from api_cli.relevance.layers import resolve_layers
+from api_cli.runs.belt import Belt
+from api_cli.runs.jobs import Job, Variant
+from api_cli.runs.ledger import Row
+from api_cli.runs.map_store import FOLDER
+from api_cli.runs.model_card import ModelCard
+from api_cli.runs.run import find_card, identify, load_model, open_store
+from api_cli.scoring.comparison import is_first_half
+from datasets_manager import Sample, get_dataset
+
+AnyProfileConfig = ProfileClipConfig | ProfileLlavaConfig
+
+
+class Line(NamedTuple):
+    """One map on the half that is reported.
+
+    Attributes:
+        layers: whose mean it is, from 0; one, unless it is a mean.
+        map: its name: one of the method's, or the mask that is made of them.
+        is_chosen: whether it is the mean of the best few, or the best alone.
+        chosen_on: its mean AUROC on the half that is chosen on.
+        auroc: on the other half, as the following.
+        pointing: of the brightest cell.
+        mass: in the boxes.
+    """
+
+    layers: tuple[int, ...]
+    map: str
+    is_chosen: bool
+    chosen_on: float
+    auroc: Figure
+    pointing: Figure
+    mass: Figure
+
+
+class Profile(NamedTuple):
+    """What was found out.
+
+    Attributes:
+        title: dataset and model.
+        lines: each layer's maps in order, then the mean of all layers, then that of the best few.
+        ranked_by: the map that layers rank by.
+        best: layers of the mean that was chosen, ascending.
+        chosen_on: samples of the half that it was chosen on.
+        reported_on: samples of the other.
+        pictures: that those of the other are about.
+        inside: mean share of the picture that the boxes cover there: pointing and mass by chance.
+        failures: rows of samples that failed.
+    """
+
+    title: str
+    lines: list[Line]
+    ranked_by: str
+    best: tuple[int, ...]
+    chosen_on: int
+    reported_on: int
+    pictures: int
+    inside: float
+    failures: list[Row]
+
+
+def profile(config: AnyProfileConfig, console: Console) -> Profile:
+    """Hold the maps of every layer against boxes.
+
+    Raises:
+        ApipromptError, DatasetError, OSError: with a message for the user.
+    """
+    if Launch.read().world_size > 1:
+        raise UsageError("profile runs in one process: start it without a launcher")
+    if config.plot is not None:
+        require_plot(config.plot)
+    dataset = get_dataset(config.dataset, config.data_root, config.dataset_options)
+    for note in dataset.notes:
+        console.say(note)
+    samples = list(dataset[slice(*config.range) if config.range else slice(None)])
+    if not samples:
+        raise ApipromptError(f"no samples in that range: {dataset.name} has {len(dataset)}")
+    column, samples, boxes = _with_boxes(config, samples)
+    auxiliary = auxiliary_of(config, console, Launch())
+    card = find_card(config, auxiliary, console)
+    layers = _layers(config, auxiliary, card)
+    identity = identify(config, auxiliary.method, card)
+    measuring = Measuring(auxiliary.method, boxes, config.box_units, column)
+    variants = tuple(Variant(layer, MaskSettings(), measuring) for layer in layers)
+    try:
+        with console.progress(len(samples), "profiling") as advance:
+            Belt(
+                auxiliary.method,
+                partial(
+                    load_model, auxiliary, identity["precision"], card,
+                    config.output_folder / FOLDER,
+                ),
+                partial(grid_part, config.fit, grid=card.grid),
+                store=open_store(config, auxiliary, identity, console),
+                render=measuring.render,
+                batch_size=config.batch_size,
+                num_workers=default_num_workers(config.num_workers),
+                progress=advance,
+            ).run(Job(sample, variants) for sample in samples)  # fmt: skip
+        keys = [sample.key for sample in samples if sample.key in measuring.measured]
+        return _summarise(config, measuring, layers, keys)._replace(
+            title=f"{dataset.name}, {auxiliary.method.name} {card.short_name}"
+        )
+    finally:
+        measuring.forget()
+
+
+def _with_boxes(
+    config: AnyProfileConfig, samples: Sequence[Sample]
+) -> tuple[str, list[Sample], dict[str, NDArray[np.float64]]]:
+    """The column, the samples, those without boxes at fault, and the boxes by key.
+
+    Raises:
+        ApipromptError: where no sample has any.
+    """
+    column = find_column(config.box_column, [sample.extra for sample in samples])
+    there = ", ".join(dict.fromkeys(name for s in samples for name in s.extra)) or "none"
+    if column is None:
+        looked_for = config.box_column or ", ".join(COLUMNS)
+        raise ApipromptError(
+            f"no sample of {config.dataset} has a column of boxes ({looked_for}); there are: "
+            f"{there}. A profile needs the boxes of what each question is about: --box-column NAME"
+        )
+    kept, boxes, first = [], {}, ""
+    for sample in samples:
+        fault = sample.fault
+        if fault is None:
+            try:
+                boxes[sample.key] = read_boxes(sample.extra.get(column), config.box_format, column)
+            except Exception as error:  # also what a lazily read row raises
+                fault = f"{error}"
+                first = first or f"{sample.key}: {fault}"
+        kept.append(replace(sample, fault=fault))
+    if not boxes:
+        raise ApipromptError(f"no sample of {config.dataset} has boxes to profile on; {first}")
+    return column, kept, boxes
+
+
+def _layers(config: AnyProfileConfig, auxiliary: Auxiliary, card: ModelCard) -> list[int]:
+    """Those asked for, or all that can be read."""
+    if config.layer_index is not None:
+        return sorted(resolve_layers(config.layer_index, card))
+    everything = range(card.number_of_layers)
+    if any(card.grid):
+        return list(everything)
+    return list(getattr(auxiliary.find(), "readable_layers", everything))
+
+
+def _summarise(
+    config: AnyProfileConfig, measuring: Measuring, layers: Sequence[int], keys: Sequence[str]
+) -> Profile:
+    """Choose on one half of the pictures, report on the other."""
+    measured = [measuring.measured[key] for key in keys]
+    choosing = [one for one in measured if is_first_half(one.picture)]
+    reporting = [one for one in measured if not is_first_half(one.picture)]
+    if not choosing or not reporting:
+        raise ApipromptError(
+            f"{len(measured)} samples could be scored, {len(choosing)} of the half that layers are "
+            f"chosen on and {len(reporting)} of the other: more are needed, of several pictures"
+            + (f"; the first that failed: {_fault(measuring.failures[0])}" if measuring.failures
+               else "")
+        )  # fmt: skip
+    ranked = np.array([one.scores[:-1, -1, 0] for one in choosing])  # (N, L); the last row is all
+
+    def aurocs_of_mean(places: Sequence[int]) -> NDArray[np.float64]:
+        if len(places) == 1:
+            return ranked[:, places[0]]
+        return np.array([measuring.mean_scores(one, places)[-1, 0] for one in choosing])
+
+    best = choose(best_first(ranked), config.best, aurocs_of_mean)
+
+    def with_best(one: Any) -> NDArray[np.float64]:
+        return np.concatenate([one.scores, measuring.mean_scores(one, best)[None]])
+
+    chosen_on = np.mean([with_best(one) for one in choosing], axis=0)  # (L + 2, M, 3)
+    scores = np.array([with_best(one) for one in reporting])  # (N, L + 2, M, 3)
+    pictures = [one.picture for one in reporting]
+    flat = figures(
+        scores.reshape(len(scores), -1), pictures, resamples=config.resamples, seed=config.seed
+    )
+    names = measuring.names
+    rows = [*((layer,) for layer in layers), tuple(layers), tuple(layers[place] for place in best)]
+    lines = [
+        Line(
+            row, name, place == len(rows) - 1, float(chosen_on[place, m, 0]),
+            *flat[(place * len(names) + m) * 3 :][:3],
+        )
+        for place, row in enumerate(rows)
+        for m, name in enumerate(names)
+    ]  # fmt: skip
+    return Profile(
+        "", lines, names[-1], rows[-1], len(choosing), len(reporting), len(set(pictures)),
+        float(np.mean([one.cells.inside.sum() for one in reporting])), measuring.failures,
+    )  # fmt: skip
+
+
+def _fault(row: Row) -> str:
+    return f"{row['key']}: {row['error']}"
