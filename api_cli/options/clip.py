@@ -15,7 +15,7 @@ class ClipConfig(RunConfig):
     """Configuration of `apiprompt clip`."""
 
     usual_model = "ViT-L-14-336"
-    exact_fits = ("squash", "pad", "native")
+    exact_fits = ("native", "squash", "pad")
 
     model_name: str | None = option(
         MODEL,
