@@ -81,7 +81,6 @@ class Measuring:
 
     Attributes:
         measured: by key.
-        failures: rows of samples that failed: key, stage, error.
     """
 
     def __init__(
@@ -93,12 +92,17 @@ class Measuring:
         self._column = column
         self._spool = Spool()
         self.measured: dict[str, Measured] = {}
-        self.failures: list[Row] = []
+        self._failed: dict[str, Row] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the M maps that are scored of each layer; the last is the one that layers rank by."""
         return map_names(self._method)
+
+    @property
+    def failures(self) -> list[Row]:
+        """Rows of samples that failed: key, index, stage, error."""
+        return list(self._failed.values())
 
     def render(self, loaded: Loaded, maps: Array) -> list[Written]:
         """Score one sample.
@@ -141,8 +145,8 @@ class Measuring:
         """Nothing is entered: `render` has noted the scores; see `Sink`."""
 
     def fail(self, row: Row) -> None:
-        """See `Sink`."""
-        self.failures.append(row)
+        """See `Sink`; it is told once for each layer."""
+        self._failed[row["key"]] = row
 
     def close(self) -> None:
         """See `Sink`; the maps stay until `forget`."""

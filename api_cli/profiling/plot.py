@@ -43,9 +43,13 @@ def plot(found: Profile, path: Path) -> None:
         if ranks:
             best = "+".join(map(str, found.best))
             axes.axhline(
-                lines[-1].auroc.mean, color="tab:green", label=f"best, --layer-index {best}"
+                lines[-1].auroc.mean,
+                color="black",
+                linestyle="--",
+                linewidth=0.8,
+                label=f"--layer-index {best}",
             )
-            axes.axhline(lines[-2].auroc.mean, color="tab:grey", label="mean of all layers")
+            axes.axhline(lines[-2].auroc.mean, color="tab:grey", linewidth=0.8, label="mean of all")
     axes.axhline(0.5, color="black", linewidth=0.6, linestyle=":", label="chance")
     axes.set(xlabel="layer", ylabel="AUROC against the boxes", title=found.title)
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -186,7 +186,7 @@ def test_a_llava_is_refused_with_the_reason(apiprompt):
     said = apiprompt("llava", "--fit", "native", "--range", "0", "1", status=2).stderr
     assert "--fit native: a LLaVA-1.5 was trained on squares" in said
     assert "--fit squash, pad and paper work with it" in said
-    with pytest.raises(UsageError, match="a LLaVA-1.5 was trained on squares"):
+    with pytest.raises(UsageError, match=r"a LLaVA-1.5 was trained on squares"):
         LlavaRelevance(LlavaCheckpoint("demo"), fit="native")
 
 
