@@ -17,12 +17,12 @@ from api_cli.options.score import SCORING, TABLES
 class ProfileConfig(Config):
     """Boxes, and what is made of the scores."""
 
-    layer_index: tuple[int, ...] | None = option(
+    layer_index: tuple[int | str, ...] | None = option(
         MODEL,
         None,
         parsers.layers,
         "L,...",
-        "Layers to profile, from 0; negative counts from the end.",
+        "Layers to profile, from 0; negative counts from the end; 14+15 is a mean to profile too.",
         "all that can be read",
     )
     box_column: str | None = option(
@@ -83,6 +83,14 @@ class ProfileClipConfig(ProfileConfig, ClipConfig):
 @dataclass(frozen=True, kw_only=True)
 class ProfileLlavaConfig(ProfileConfig, LlavaConfig):
     """Configuration of `apiprompt profile llava`."""
+
+    heads: bool = option(
+        SCORING,
+        False,
+        parsers.switch,
+        "",
+        "Score each head of each layer as well; its map is kept like a layer's.",
+    )
 
 
 NO_FLAGS = frozenset(

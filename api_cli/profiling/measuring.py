@@ -14,7 +14,8 @@ from api_cli.masking import Array, MaskSettings, Method
 from api_cli.masking.mask import minmax
 from api_cli.profiling.boxes import Cells, cover, has_outside, to_fractions
 from api_cli.profiling.metrics import Score, score
-from api_cli.runs.jobs import Loaded, Written
+from api_cli.relevance import Read
+from api_cli.runs.jobs import Found, Loaded, Written
 from api_cli.runs.ledger import Row
 
 MASK = "mask"
@@ -35,7 +36,7 @@ class Measured(NamedTuple):
         picture: SHA-256 of its file.
         cells: of its grid.
         scores: (R, M, 3) float64, of each of R rows' M maps the fields of `Score`.
-        place: of its layers' maps, for means that are not known yet.
+        place: of its single layers' maps, for means that are not known yet.
     """
 
     picture: str
@@ -75,6 +76,8 @@ class Measuring:
 
     Args:
         method: what the maps are.
+        rows: R groups of reads; the mean of each is scored.
+        single: what the layers' own maps are read by, L of them; they wait on the disk.
         boxes: of each sample by key, (K, 4) in the row's own units.
         units: of those.
         column: that they are from, for messages.
@@ -84,9 +87,17 @@ class Measuring:
     """
 
     def __init__(
-        self, method: Method, boxes: Mapping[str, NDArray[np.float64]], units: str, column: str
+        self,
+        method: Method,
+        rows: Sequence[tuple[Read, ...]],
+        single: Sequence[Read],
+        boxes: Mapping[str, NDArray[np.float64]],
+        units: str,
+        column: str,
     ) -> None:
         self._method = method
+        self._rows = rows
+        self._single = single
         self._boxes = boxes
         self._units = units
         self._column = column
@@ -104,12 +115,12 @@ class Measuring:
         """Rows of samples that failed: key, index, stage, error."""
         return list(self._failed.values())
 
-    def render(self, loaded: Loaded, maps: Array) -> list[Written]:
+    def render(self, loaded: Loaded, found: Found) -> list[Written]:
         """Score one sample.
 
         Args:
             loaded: the sample.
-            maps: (L, M, h, w), of its layers in order.
+            found: the maps of all rows.
 
         Raises:
             ValueError: where its boxes or maps will not do.
@@ -117,17 +128,17 @@ class Measuring:
         key = loaded.job.sample.key
         with loaded.picture.opened() as image:
             fractions = to_fractions(self._boxes[key], self._units, image.size, self._column)
-        height, width = maps.shape[-2:]
+        height, width = found.maps[self._single[0]].shape[-2:]
         cells = cover(fractions, loaded.box_on(height, width), (height, width))
         if not has_outside(cells):
             raise ValueError(f"column {self._column!r}: the boxes cover the whole picture")
-        everything = maps.mean(axis=0, dtype=np.float32)
-        scores = np.array([scores_of(self._method, one, cells) for one in (*maps, everything)])
-        self.measured[key] = Measured(loaded.picture.sha256, cells, scores, self._spool.put(maps))
+        scores = [scores_of(self._method, found.mean(row), cells) for row in self._rows]
+        place = self._spool.put(np.stack([found.maps[read] for read in self._single]))
+        self.measured[key] = Measured(loaded.picture.sha256, cells, np.array(scores), place)
         return [Written(self, {}, flat=False)]
 
     def mean_scores(self, measured: Measured, layers: Sequence[int]) -> NDArray[np.float64]:
-        """(M, 3): of the mean of some layers' maps, by their place among the layers."""
+        """(M, 3): of the mean of some layers' maps, by their place among `single`."""
         maps = self._spool.get(measured.place)[list(layers)]
         return np.array(
             scores_of(self._method, maps.mean(axis=0, dtype=np.float32), measured.cells)
@@ -145,7 +156,7 @@ class Measuring:
         """Nothing is entered: `render` has noted the scores; see `Sink`."""
 
     def fail(self, row: Row) -> None:
-        """See `Sink`; it is told once for each layer."""
+        """See `Sink`."""
         self._failed[row["key"]] = row
 
     def close(self) -> None:
@@ -170,8 +181,7 @@ def scores_of(method: Method, maps: Array, cells: Cells) -> list[Score]:
     """
     if len(method.maps) == 1:
         return [score(maps[0], cells)]
-    settings = MaskSettings()
-    mask = method.make_mask(maps, settings.enhance_coe, settings.kernel_size).values
+    mask = method.make_mask(maps, MaskSettings(), None).values
     signed = (sign * m for (_, sign), m in zip(method.maps, maps, strict=True))
     return [*(score(_scaled(m), cells) for m in signed), score(mask, cells)]
 

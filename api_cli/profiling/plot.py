@@ -30,7 +30,7 @@ def plot(found: Profile, path: Path) -> None:
     axes = figure.subplots()
     for name in dict.fromkeys(line.map for line in found.lines):
         lines = [line for line in found.lines if line.map == name]
-        layers = lines[:-2]  # what follows is the mean of all, and that of the best
+        layers = [line for line in lines if line.role == "layer"]
         means = [line.auroc.mean for line in layers]
         below = [line.auroc.mean - line.auroc.interval.low for line in layers]
         above = [line.auroc.interval.high - line.auroc.mean for line in layers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ from api_cli.options.launch import Launch, default_num_workers
 from api_cli.options.profile import ProfileClipConfig, ProfileLlavaConfig
 from api_cli.profiling.boxes import COLUMNS, find_column, read_boxes
 from api_cli.profiling.choosing import Figure, best_first, choose, figures
-from api_cli.profiling.measuring import Measuring
+from api_cli.profiling.measuring import Measured, Measuring
 from api_cli.profiling.plot import require_plot
-from api_cli.relevance import Auxiliary
+from api_cli.relevance import Auxiliary, Read
 from api_cli.relevance.auxiliaries import auxiliary_of
 from api_cli.relevance.fit import grid_part
 from api_cli.relevance.layers import resolve_layers
@@ -40,8 +40,10 @@ class Line(NamedTuple):
 
     Attributes:
         layers: whose mean it is, from 0; one, unless it is a mean.
+        head: of the layer, that alone; None for the mean of all.
         map: its name: one of the method's, or the mask that is made of them.
-        is_chosen: whether it is the mean of the best few, or the best alone.
+        role: `layer`, `mean` (one that was asked for), `head`, `all` (of all layers) or `best` (of
+            the best few, or the best alone).
         chosen_on: its mean AUROC on the half that is chosen on.
         auroc: on the other half, as the following.
         pointing: of the brightest cell.
@@ -49,8 +51,9 @@ class Line(NamedTuple):
     """
 
     layers: tuple[int, ...]
+    head: int | None
     map: str
-    is_chosen: bool
+    role: str
     chosen_on: float
     auroc: Figure
     pointing: Figure
@@ -62,7 +65,8 @@ class Profile(NamedTuple):
 
     Attributes:
         title: dataset and model.
-        lines: each layer's maps in order, then the mean of all layers, then that of the best few.
+        lines: each layer's maps in order, then means that were asked for, heads, the mean of all
+            layers, and that of the best few.
         ranked_by: the map that layers rank by.
         best: layers of the mean that was chosen, ascending.
         chosen_on: samples of the half that it was chosen on.
@@ -81,6 +85,18 @@ class Profile(NamedTuple):
     pictures: int
     inside: float
     failures: list[Row]
+
+
+class _Asked(NamedTuple):
+    """What is scored.
+
+    Attributes:
+        single: reads of the layers by themselves, in order.
+        rows: all that is scored, by role and reads; the single ones first.
+    """
+
+    single: list[Read]
+    rows: list[tuple[str, tuple[Read, ...]]]
 
 
 def profile(config: AnyProfileConfig, console: Console) -> Profile:
@@ -102,10 +118,12 @@ def profile(config: AnyProfileConfig, console: Console) -> Profile:
     column, samples, boxes = _with_boxes(config, samples)
     auxiliary = auxiliary_of(config, console, Launch())
     card = find_card(config, auxiliary, console)
-    layers = _layers(config, auxiliary, card)
+    asked = _asked(config, auxiliary, card)
     identity = identify(config, auxiliary.method, card)
-    measuring = Measuring(auxiliary.method, boxes, config.box_units, column)
-    variants = tuple(Variant(layer, MaskSettings(), measuring) for layer in layers)
+    rows = [reads for _, reads in asked.rows]
+    measuring = Measuring(auxiliary.method, rows, asked.single, boxes, config.box_units, column)
+    reads = tuple(dict.fromkeys(read for row in rows for read in row))
+    variants = (Variant(reads, MaskSettings(), measuring),)
     try:
         with console.progress(len(samples), "profiling") as advance:
             Belt(
@@ -122,7 +140,7 @@ def profile(config: AnyProfileConfig, console: Console) -> Profile:
                 progress=advance,
             ).run(Job(sample, variants) for sample in samples)  # fmt: skip
         keys = [sample.key for sample in samples if sample.key in measuring.measured]
-        return _summarise(config, measuring, layers, keys)._replace(
+        return _summarise(config, measuring, asked, keys)._replace(
             title=f"{dataset.name}, {auxiliary.method.name} {card.short_name}"
         )
     finally:
@@ -160,31 +178,47 @@ def _with_boxes(
     return column, kept, boxes
 
 
-def _layers(config: AnyProfileConfig, auxiliary: Auxiliary, card: ModelCard) -> list[int]:
-    """Those asked for, or all that can be read."""
+def _asked(config: AnyProfileConfig, auxiliary: Auxiliary, card: ModelCard) -> _Asked:
+    """Layers asked for, or all that can be read; means of some that were asked for; heads."""
+    for name in ("softmax", "token_weights"):
+        if len(getattr(config, name)) > 1:
+            raise UsageError(
+                f"--{name.replace('_', '-')}: a profile is of one value; make one of each"
+            )
     if config.layer_index is not None:
-        return sorted(resolve_layers(config.layer_index, card))
-    everything = range(card.number_of_layers)
-    if any(card.grid):
-        return list(everything)
-    return list(getattr(auxiliary.find(), "readable_layers", everything))
+        groups = resolve_layers(config.layer_index, card)
+    elif any(card.grid):
+        groups = [(layer,) for layer in range(card.number_of_layers)]
+    else:
+        readable = getattr(auxiliary.find(), "readable_layers", range(card.number_of_layers))
+        groups = [(layer,) for layer in readable]
+    layers = sorted({layer for group in groups for layer in group})
+    single = [Read(layer, config.softmax[0], config.token_weights[0]) for layer in layers]
+    by_layer = {read.layer: read for read in single}
+    rows: list[tuple[str, tuple[Read, ...]]] = [("layer", (read,)) for read in single]
+    rows += [("mean", tuple(by_layer[n] for n in group)) for group in groups if len(group) > 1]
+    if isinstance(config, ProfileLlavaConfig) and config.heads:
+        number: int = auxiliary.find().number_of_heads  # type: ignore[attr-defined]
+        rows += [("head", (read._replace(head=h),)) for read in single for h in range(number)]
+    return _Asked(single, [*rows, ("all", tuple(single))])
 
 
 def _summarise(
-    config: AnyProfileConfig, measuring: Measuring, layers: Sequence[int], keys: Sequence[str]
+    config: AnyProfileConfig, measuring: Measuring, asked: _Asked, keys: Sequence[str]
 ) -> Profile:
     """Choose on one half of the pictures, report on the other."""
     measured = [measuring.measured[key] for key in keys]
     choosing = [one for one in measured if is_first_half(one.picture)]
     reporting = [one for one in measured if not is_first_half(one.picture)]
     if not choosing or not reporting:
+        failed = [f"; the first that failed: {row['key']}: {row['error']}"
+                  for row in measuring.failures[:1]]  # fmt: skip
         raise ApipromptError(
             f"{len(measured)} samples could be scored, {len(choosing)} of the half that layers are "
             f"chosen on and {len(reporting)} of the other: more are needed, of several pictures"
-            + (f"; the first that failed: {_fault(measuring.failures[0])}" if measuring.failures
-               else "")
-        )  # fmt: skip
-    ranked = np.array([one.scores[:-1, -1, 0] for one in choosing])  # (N, L); the last row is all
+            + "".join(failed)
+        )
+    ranked = np.array([one.scores[: len(asked.single), -1, 0] for one in choosing])  # (N, L)
 
     def aurocs_of_mean(places: Sequence[int]) -> NDArray[np.float64]:
         if len(places) == 1:
@@ -193,30 +227,41 @@ def _summarise(
 
     best = choose(best_first(ranked), config.best, aurocs_of_mean)
 
-    def with_best(one: Any) -> NDArray[np.float64]:
-        return np.concatenate([one.scores, measuring.mean_scores(one, best)[None]])
+    def with_best(half: Sequence[Measured]) -> NDArray[np.float64]:
+        """(N, R + 1, M, 3)."""
+        of_best = [measuring.mean_scores(one, best)[None] for one in half]
+        return np.array(
+            [np.concatenate([one.scores, mean]) for one, mean in zip(half, of_best, strict=True)]
+        )
 
-    chosen_on = np.mean([with_best(one) for one in choosing], axis=0)  # (L + 2, M, 3)
-    scores = np.array([with_best(one) for one in reporting])  # (N, L + 2, M, 3)
+    chosen_on = with_best(choosing).mean(axis=0)
+    scores = with_best(reporting)
     pictures = [one.picture for one in reporting]
     flat = figures(
         scores.reshape(len(scores), -1), pictures, resamples=config.resamples, seed=config.seed
     )
     names = measuring.names
-    rows = [*((layer,) for layer in layers), tuple(layers), tuple(layers[place] for place in best)]
+    rows = [*asked.rows, ("best", tuple(asked.single[place] for place in best))]
     lines = [
         Line(
-            row, name, place == len(rows) - 1, float(chosen_on[place, m, 0]),
+            tuple(read.layer for read in reads),
+            reads[0].head,
+            name,
+            role,
+            float(chosen_on[place, m, 0]),
             *flat[(place * len(names) + m) * 3 :][:3],
         )
-        for place, row in enumerate(rows)
+        for place, (role, reads) in enumerate(rows)
         for m, name in enumerate(names)
-    ]  # fmt: skip
+    ]
     return Profile(
-        "", lines, names[-1], rows[-1], len(choosing), len(reporting), len(set(pictures)),
-        float(np.mean([one.cells.inside.sum() for one in reporting])), measuring.failures,
-    )  # fmt: skip
-
-
-def _fault(row: Row) -> str:
-    return f"{row['key']}: {row['error']}"
+        "",
+        lines,
+        names[-1],
+        lines[-1].layers,
+        len(choosing),
+        len(reporting),
+        len(set(pictures)),
+        float(np.mean([one.cells.inside.sum() for one in reporting])),
+        measuring.failures,
+    )

@@ -12,6 +12,7 @@ from api_cli.runs.files import write_whole
 from api_cli.scoring.tables import Table, as_text, show
 
 _FAILURES_SHOWN = 10
+_HEADS_SHOWN = 10  # of the table for people, those that do best on the half for choosing
 
 
 def report(found: Profile, config: AnyProfileConfig, console: Console) -> None:
@@ -30,12 +31,14 @@ def report(found: Profile, config: AnyProfileConfig, console: Console) -> None:
 
 def profile_table(found: Profile) -> Table:
     """Rows a layer, then the mean of all and that of the best few; every map for scripts."""
-    shown = [line for line in found.lines if line.map == found.ranked_by]
+    ranked = [line for line in found.lines if line.map == found.ranked_by]
+    heads = sorted((line for line in ranked if line.role == "head"), key=lambda h: -h.chosen_on)
+    shown = [line for line in ranked if line.role != "head" or line in heads[:_HEADS_SHOWN]]
     head = ["layer", "AUROC", "95 %", "pointing", "95 %", "mass inside", "95 %"]
     return Table(
         head,
         [
-            [_label(line, found), *(text for figure in _figures(line) for text in _cells(figure))]
+            [_label(line), *(text for figure in _figures(line) for text in _cells(figure))]
             for line in shown
         ],
         [_record(line) for line in found.lines],
@@ -61,14 +64,20 @@ def _notes(found: Profile) -> list[str]:
         "chance; bootstrap by picture",
         f"the best few are chosen by AUROC on the {found.chosen_on} samples of the other half of "
         "the pictures",
+        *(
+            [f"of the heads the {_HEADS_SHOWN} that do best there; csv and json have all"]
+            if sum(line.role == "head" for line in found.lines) > _HEADS_SHOWN
+            else []
+        ),
         f"--layer-index {_flag(found.best)}",
     ]
 
 
-def _label(line: Line, found: Profile) -> str:
-    if line.is_chosen:
-        return f"best: {_flag(line.layers)}"
-    return str(line.layers[0]) if len(line.layers) == 1 else "all"
+def _label(line: Line) -> str:
+    if line.role == "head":
+        return f"{line.layers[0]} head {line.head}"
+    named = {"all": "all", "best": f"best: {_flag(line.layers)}"}
+    return named.get(line.role, _flag(line.layers))
 
 
 def _flag(layers: tuple[int, ...]) -> str:
@@ -86,8 +95,9 @@ def _cells(figure: Figure) -> tuple[str, str]:
 def _record(line: Line) -> dict[str, Any]:
     record: dict[str, Any] = {
         "layer_index": _flag(line.layers),
+        "head": line.head,
+        "role": line.role,
         "map": line.map,
-        "best": line.is_chosen,
         "auroc_chosen_on": line.chosen_on,
     }
     for name, figure in zip(("auroc", "pointing", "mass"), _figures(line), strict=True):

@@ -26,8 +26,9 @@ from api_cli.runs.jobs import Report
 from api_cli.runs.map_store import FOLDER, MapStore
 from api_cli.runs.model_card import ModelCard
 from api_cli.runs.names import digest_text, portable_name
-from api_cli.runs.plan import list_settings, open_folders, pending
+from api_cli.runs.plan import open_folders, pending
 from api_cli.runs.run_folder import finished_keys
+from api_cli.runs.settings import list_settings
 from api_cli.runs.shuffling import Shuffle
 from datasets_manager import Sample, get_dataset
 
@@ -110,6 +111,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
             partial(grid_part, config.fit, grid=card.grid),
             store=open_store(config, auxiliary, identity, console),
             shuffle=shuffle,
+            general=config.relative_to,
             displaces=partial(is_displaced, config.fit, grid=card.grid),
             save_maps=config.save_maps,
             image_format=config.format,

@@ -32,7 +32,12 @@ ALONE = np.array([0.90, 0.92, 0.94, 0.92])
         (ALONE + 0.02, ALONE + 0.05, 1, [2]),
         (ALONE + 0.02, ALONE + 0.02, 5, [0, 2]),
         (ALONE - 0.1, ALONE + 0.05, 5, [0, 1, 2]),
-        (ALONE + [0.1, -0.09, 0.1, -0.09], ALONE, 5, [2]),  # no more than its standard error
+        (
+            ALONE + np.array([0.1, -0.09, 0.1, -0.09]),
+            ALONE,
+            5,
+            [2],
+        ),  # no more than its standard error
     ],
 )
 def test_more_layers_are_taken_where_they_do_better(two, three, most, expected):

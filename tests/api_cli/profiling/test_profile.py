@@ -46,10 +46,10 @@ def test_the_layer_that_the_demo_llava_was_trained_with_is_found_and_maps_are_ke
     assert "loading" in said
     assert found["layer_index"] == "2"
     assert (found["chosen_on"] + found["reported_on"], found["failed"]) == (20, 0)
-    rows = {row["layer_index"]: row for row in found["rows"] if not row["best"]}
+    rows = {row["layer_index"]: row for row in found["rows"] if row["role"] != "best"}
     assert list(rows) == ["0", "1", "2", "3", "4", "0+1+2+3+4"]
     best = found["rows"][-1]
-    assert best["best"]
+    assert best["role"] == "best"
     assert best["auroc"] == max(row["auroc"] for row in found["rows"]) > 0.98
     assert best["auroc"] == pytest.approx(rows["2"]["auroc"])
     for row in found["rows"]:
@@ -93,7 +93,7 @@ def scenes(tmp_path):
     rows = []
     for sample in get_dataset("demo")[10:20]:
         name = f"{sample.key}.png"
-        with Image.open(sample.image) as image:
+        with Image.open(io.BytesIO(sample.read_image())) as image:
             image.resize((120, 90)).save(root / name)
             width, height = image.size
         x0, y0, x1, y1 = sample.extra["box"]
@@ -191,5 +191,5 @@ def test_a_plot_is_drawn_where_matplotlib_is(tmp_path):
         command(*flags)
         with Image.open(picture) as drawn:
             assert drawn.width > 500
-    with pytest.raises(UsageError, match="expected a file name that ends in .png, .svg, .pdf"):
+    with pytest.raises(UsageError, match=r"expected a file name that ends in \.png, \.svg, \.pdf"):
         command("profile", "clip", "--plot", tmp_path / "layers.gif")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_every_tower_looks_at_other_proportions(name, towers, tmp_path, photogra
         copy = image._replace(pixels=image.pixels.clone())
         [alone] = clip.relevance([copy], [question], [1, 2])
         assert one.maps.shape[-2:] == alone.maps.shape[-2:] == grid_of(image)
-        np.testing.assert_allclose(*map(spread, (one.maps, alone.maps)), atol=2e-5)
+        np.testing.assert_allclose(spread(one.maps), spread(alone.maps), atol=2e-5)
 
     [text] = clip._encode_questions(["a cat"])
     [found] = clip.relevance(wide[:1], ["a cat"], [2])  # leaves the tower at the wide grid
@@ -141,7 +142,7 @@ def test_every_tower_looks_at_other_proportions(name, towers, tmp_path, photogra
     # a square picture is what it is to a model that never looked at another
     [again] = clip.relevance([clip.prepare(images[0])], ["a cat"], [1, 2])
     [usual] = square.relevance([square.prepare(images[0])], ["a cat"], [1, 2])
-    np.testing.assert_allclose(*map(spread, (again.maps, usual.maps)), atol=2e-5)
+    np.testing.assert_allclose(spread(again.maps), spread(usual.maps), atol=2e-5)
 
 
 def grid_of(image) -> tuple[int, int]:
@@ -153,7 +154,7 @@ def grid_of(image) -> tuple[int, int]:
 def test_positions_of_timms_are_those_that_timm_makes(name, towers):
     [full] = [known for known in tiny_towers.TIMM if known.startswith(name)][:1]
     pool = "map" if full in tiny_towers.ATTENTION_POOLS else "token"
-    trunk = timm.create_model(full, num_classes=8, global_pool=pool)
+    trunk: Any = timm.create_model(full, num_classes=8, global_pool=pool)
     trained, positions = trunk.pos_embed, TrunkPositions(trunk)
     positions.resize((4, 9))
     first = trained.shape[1] - 36
