@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ SIDE = 24  # points of a picture's side, a multiple of every grid's here
 def literal(map_, boxes, outline):
     """AUROC by pairs of points, and the mass, of a SIDE x SIDE picture; boxes on its points."""
     left, top, right, bottom = outline
-    inside, outside, total = [], [], {}
+    inside: list[float] = []
+    outside: list[float] = []
+    total: dict[tuple[int, int], list[bool]] = {}
     for y in range(SIDE):
         for x in range(SIDE):
             column = int(left + (x + 0.5) / SIDE * (right - left))
@@ -176,7 +179,7 @@ def test_units_and_edges():
 
 
 def test_the_column_is_the_one_that_is_named_or_a_usual_one():
-    rows = [{"answer": 1}, {"bbox": [1], "boxes": [2], "mine": 3}]
+    rows: list[dict[str, Any]] = [{"answer": 1}, {"bbox": [1], "boxes": [2], "mine": 3}]
     assert find_column(None, rows) == "boxes"
     assert find_column("mine", rows) == "mine"
     assert find_column("theirs", rows) is None

@@ -66,6 +66,20 @@ def test_the_layer_that_the_demo_llava_was_trained_with_is_found_and_maps_are_ke
     ]  # fmt: skip
 
 
+def test_means_that_are_asked_for_and_heads_are_scored_too():
+    flags = ("llava", "--range", "0", "8", "--batch-size", "8", "--max-new-tokens", "1")
+    found, _ = profiled(*flags, "--layer-index", "1,2+1", "--heads", "--resamples", "100")
+    rows = {(row["role"], row["layer_index"], row["head"]): row for row in found["rows"]}
+    heads = [("head", layer, head) for layer in "12" for head in range(4)]
+    singles = [("layer", "1", None), ("layer", "2", None)]
+    best = [name for name in rows if name[0] == "best"]
+    assert list(rows) == [*singles, ("mean", "1+2", None), *heads, ("all", "1+2", None), *best]
+    assert rows["mean", "1+2", None]["auroc"] == rows["all", "1+2", None]["auroc"]
+    for layer in "12":  # each head's attention sums to one, and so does their mean
+        shares = [rows["head", layer, head]["mass"] for head in range(4)]
+        assert rows["layer", layer, None]["mass"] == pytest.approx(sum(shares) / 4, abs=1e-5)
+
+
 def test_clips_maps_are_scored_each_and_the_mask_ranks(tmp_path):
     command("clip", "--range", "0", "16", "--layer-index", "3,4")
     table = tmp_path / "out" / "layers.csv"
