@@ -60,23 +60,26 @@ RECIPES = (
 
 
 def maps_of(
-    model: LlavaRelevance, recipe: Recipe, images: list[Prepared], questions: list[str]
-) -> list[Array]:
-    """The recipe's map, (h, w) in [0, 1], of each image."""
-    asked = [question + recipe.suffix for question in questions]
-    found = model.relevance(images, asked, recipe.reads)
-    general: list[Array | None] = [None] * len(images)
-    if recipe.settings.relative != "none":
-        same = [GENERAL_QUESTION + recipe.suffix] * len(images)
-        prompts = [read.of_prompt for read in recipe.reads]
-        unanswered = range(len(images))
-        general = [
-            one.maps.mean(axis=0) for one in model.relevance(images, same, prompts, unanswered)
-        ]
-    return [
-        LLAVA.make_mask(one.maps.mean(axis=0), recipe.settings, other).values
-        for one, other in zip(found, general, strict=True)
-    ]
+    model: LlavaRelevance, images: list[Prepared], questions: list[str]
+) -> dict[str, list[Array]]:
+    """Each recipe's map, (h, w) in [0, 1], of each image; a prompt is read once for all recipes."""
+    found: dict[str, list[Array]] = {}
+    for suffix in dict.fromkeys(recipe.suffix for recipe in RECIPES):
+        recipes = [recipe for recipe in RECIPES if recipe.suffix == suffix]
+        reads = list(dict.fromkeys(read for recipe in recipes for read in recipe.reads))
+        prompts = [read.of_prompt for read in reads]
+        same, none = [GENERAL_QUESTION + suffix] * len(images), range(len(images))
+        ours = model.relevance(images, [question + suffix for question in questions], reads)
+        theirs = model.relevance(images, same, prompts, none)
+        for name, used, settings, _ in recipes:
+            places = [reads.index(read) for read in used]
+            found[name] = [
+                LLAVA.make_mask(
+                    one.maps[places].mean(axis=0), settings, general.maps[places].mean(axis=0)
+                ).values
+                for one, general in zip(ours, theirs, strict=True)
+            ]
+    return found
 
 
 def evaluate(folder: Path) -> dict[str, tuple[Figure, Figure, Figure]]:
@@ -88,13 +91,12 @@ def evaluate(folder: Path) -> dict[str, tuple[Figure, Figure, Figure]]:
         batch = samples[start : start + BATCH]
         pictures = [decode(sample.read_image()) for sample in batch]
         images = [model.prepare(picture) for picture in pictures]
-        for recipe in RECIPES:
-            maps = maps_of(model, recipe, images, [sample.query for sample in batch])
+        for name, maps in maps_of(model, images, [sample.query for sample in batch]).items():
             for sample, picture, image, map_ in zip(batch, pictures, images, maps, strict=True):
                 boxes = read_boxes(sample.extra["boxes"], "xyxy", "boxes")
                 fractions = to_fractions(boxes, "pixels", picture.size, "boxes")
                 cells = cover(fractions, image.part.box, (map_.shape[0], map_.shape[1]))
-                scores[recipe.name].append(score(map_, cells))
+                scores[name].append(score(map_, cells))
     keys = [sample.key for sample in samples]
     found = {}
     for name, of in scores.items():
