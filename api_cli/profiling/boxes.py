@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,12 +132,28 @@ def has_outside(cells: Cells) -> bool:
     return math.fsum((cells.whole - cells.inside).ravel()) > 1e-9
 
 
-def find_column(named: str | None, known: Sequence[Mapping[str, Any]]) -> str | None:
-    """The column that has the boxes: the one that is named, or the first of `COLUMNS` there is."""
-    for column in COLUMNS if named is None else (named,):
-        if any(column in row for row in known):
-            return column
-    return None
+def find_column(named: str | None, rows: Iterable[Mapping[str, Any]]) -> str:
+    """The column that has the boxes: the one that is named, or of `COLUMNS` the first there is.
+
+    Args:
+        named: by the user.
+        rows: what is known of samples; no more are looked at than it takes.
+
+    Raises:
+        ValueError: where no row has it.
+    """
+    columns = COLUMNS if named is None else (named,)
+    there: dict[str, None] = {}
+    for row in rows:
+        for column in columns:
+            if column in row:
+                return column
+        there |= dict.fromkeys(row)
+    raise ValueError(
+        f"no sample has a column of boxes ({', '.join(columns)}); there are: "
+        f"{', '.join(there) or 'none'}. A profile needs the boxes of what each question is about: "
+        "--box-column NAME"
+    )
 
 
 def _hits(boxes: Fractions, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from api_cli.errors import ApipromptError, UsageError
 from api_cli.masking import MaskSettings
 from api_cli.options.launch import Launch, default_num_workers
 from api_cli.options.profile import ProfileClipConfig, ProfileLlavaConfig
-from api_cli.profiling.boxes import COLUMNS, find_column, read_boxes
+from api_cli.profiling.boxes import find_column, read_boxes
 from api_cli.profiling.choosing import Figure, best_first, choose, figures
 from api_cli.profiling.measuring import Measured, Measuring
 from api_cli.profiling.plot import require_plot
@@ -155,14 +155,10 @@ def _with_boxes(
     Raises:
         ApipromptError: where no sample has any.
     """
-    column = find_column(config.box_column, [sample.extra for sample in samples])
-    there = ", ".join(dict.fromkeys(name for s in samples for name in s.extra)) or "none"
-    if column is None:
-        looked_for = config.box_column or ", ".join(COLUMNS)
-        raise ApipromptError(
-            f"no sample of {config.dataset} has a column of boxes ({looked_for}); there are: "
-            f"{there}. A profile needs the boxes of what each question is about: --box-column NAME"
-        )
+    try:
+        column = find_column(config.box_column, map(_known, samples))
+    except ValueError as error:
+        raise ApipromptError(f"{config.dataset}: {error}") from None
     kept, boxes, first = [], {}, ""
     for sample in samples:
         fault = sample.fault
@@ -176,6 +172,14 @@ def _with_boxes(
     if not boxes:
         raise ApipromptError(f"no sample of {config.dataset} has boxes to profile on; {first}")
     return column, kept, boxes
+
+
+def _known(sample: Sample) -> Mapping[str, Any]:
+    """What the dataset knows of a sample; nothing where that cannot be read."""
+    try:
+        return dict(sample.extra)
+    except Exception:  # a row that is read when it is asked for
+        return {}
 
 
 def _asked(config: AnyProfileConfig, auxiliary: Auxiliary, card: ModelCard) -> _Asked:

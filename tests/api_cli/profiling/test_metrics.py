@@ -182,5 +182,6 @@ def test_the_column_is_the_one_that_is_named_or_a_usual_one():
     rows: list[dict[str, Any]] = [{"answer": 1}, {"bbox": [1], "boxes": [2], "mine": 3}]
     assert find_column(None, rows) == "boxes"
     assert find_column("mine", rows) == "mine"
-    assert find_column("theirs", rows) is None
-    assert find_column(None, rows[:1]) is None
+    for named, known in (("theirs", rows), (None, rows[:1])):
+        with pytest.raises(ValueError, match=r"there are: answer.*--box-column NAME$"):
+            find_column(named, known)

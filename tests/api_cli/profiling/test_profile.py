@@ -158,7 +158,7 @@ def test_a_samples_fault_costs_one_row(scenes):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ((), r"no sample of imagefolder has a column of boxes \(boxes, bboxes, box, bbox\); "
+        ((), r"imagefolder: no sample has a column of boxes \(boxes, bboxes, box, bbox\); "
              r"there are: .*place.*--box-column NAME"),
         (("--box-column", "where"), r"has a column of boxes \(where\)"),
         (("--box-column", "key"), r"there are: place\."),
