@@ -50,7 +50,7 @@ def clip_api(
         interpolate_method_name: Pillow's filter for the mask's resize, such as LANCZOS.
         grayscale: level from 0 (black) to 255 (white) that irrelevant parts fade to.
         pretrained: open_clip tag or weights file; default `openai`.
-        fit: `paper`, `squash` or `pad` (METHOD.md section 7).
+        fit: `paper`, `squash`, `pad` or `native` (METHOD.md section 7).
         device: `auto`, or a torch device.
         precision: `fp32`, `bf16` or `fp16`.
 

@@ -19,6 +19,7 @@ from api_cli.commands.datasets import datasets
 from api_cli.commands.export import export
 from api_cli.commands.llava import llava
 from api_cli.commands.maps import maps
+from api_cli.commands.profile import profile
 from api_cli.commands.score import score
 from api_cli.commands.show import show
 from api_cli.commands.web import web
@@ -45,6 +46,7 @@ app.command(context_settings=EITHER_SPELLING)(score)
 app.command(context_settings=EITHER_SPELLING)(compare)
 app.command(context_settings=EITHER_SPELLING)(export)
 app.command(context_settings=EITHER_SPELLING)(show)
+app.add_typer(profile, name="profile")
 app.add_typer(datasets, name="datasets")
 app.command(context_settings=EITHER_SPELLING)(maps)
 app.command(context_settings=EITHER_SPELLING)(web)

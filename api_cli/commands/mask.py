@@ -24,7 +24,15 @@ def mask(config: RunConfig) -> None:
     console = Console(quiet=config.quiet or not launch.is_first)
     if config.dataset == "demo" and config.model == "demo" and not config.pictures:
         console.say("demo: the small demo model on the demo set; real work wants --dataset NAME")
-    _finish(config, run(config, console, launch), console, launch)
+    outcome = run(config, console, launch)
+    if outcome.report is not None and outcome.report.displaced:
+        exact = ", ".join(f"--fit {fit}" for fit in config.exact_fits)
+        console.warn(
+            f"{outcome.report.displaced} pictures have sides that differ by more than a quarter: "
+            "--fit paper, as published, lays their masks elsewhere than where the model looked; "
+            f"{exact} lay them where they belong"
+        )
+    _finish(config, outcome, console, launch)
 
 
 def _finish(config: RunConfig, outcome: Outcome, console: Console, launch: Launch) -> None:

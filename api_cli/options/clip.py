@@ -20,6 +20,7 @@ class ClipConfig(RunConfig):
 
     command = "clip"
     usual_model = "ViT-L-14-336"
+    exact_fits = ("native", "squash", "pad")
 
     model_name: str | None = option(
         MODEL,
@@ -64,6 +65,7 @@ class ClipConfig(RunConfig):
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is defined for attention alone."""
+        super().__post_init__()
         for name, usual in _OF_ATTENTION.items():
             for value in getattr(self, name):
                 if value != usual:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -22,7 +22,11 @@ EITHER_SPELLING = {"token_normalize_func": lambda flag: flag.replace("_", "-")}
 
 
 def flags_of(
-    config_class: type[C], *, panel: str = "", argument: str = ""
+    config_class: type[C],
+    *,
+    panel: str = "",
+    argument: str = "",
+    without: Collection[str] = (),
 ) -> Callable[[Callable[[C], None]], Callable[..., None]]:
     """Make a configuration's fields the flags of the decorated subcommand.
 
@@ -34,6 +38,7 @@ def flags_of(
         panel: take the flags of this panel alone; empty for all.
         argument: a field that is not a flag but the subcommand's argument; several of them where
             its metavar ends in dots.
+        without: fields that are no flags; a configuration may have them all the same.
     """
 
     def decorate(function: Callable[[C], None]) -> Callable[..., None]:
@@ -55,7 +60,7 @@ def flags_of(
         options = {
             name: option
             for name, option in config_class.options().items()
-            if panel in ("", option.panel)
+            if panel in ("", option.panel) and name not in without
         } | {
             "config": Option(
                 str,

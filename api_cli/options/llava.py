@@ -11,6 +11,9 @@ from api_cli.options.preset import by_model
 from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 from api_cli.options.run import RunConfig
 
+# names of LLaVA-1.5, which looks at a square
+_SQUARE = ("demo", "7b", "13b", "llava-v1.5-7b", "llava-v1.5-13b")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LlavaConfig(RunConfig):
@@ -18,6 +21,7 @@ class LlavaConfig(RunConfig):
 
     command = "llava"
     usual_model = "13b"
+    exact_fits = ("pad", "squash")
 
     model_name: str | None = option(
         MODEL,
@@ -100,3 +104,7 @@ class LlavaConfig(RunConfig):
         "see the whole picture.",
         "the model's own",
     )
+
+    def _usual_fit(self) -> str:
+        """As of every command; models that see pictures in their own way have no choice."""
+        return super()._usual_fit() if self.model in _SQUARE else "paper"

@@ -24,9 +24,11 @@ class RunConfig(DataConfig):
 
     Attributes:
         usual_model: the model where nobody names one, on any set but the demo's.
+        exact_fits: fits that lay masks exactly where they belong; the first is the demo set's.
     """
 
     usual_model: ClassVar[str]
+    exact_fits: ClassVar[tuple[str, ...]]
 
     pictures: tuple[Path, ...] = option(
         PICTURES,
@@ -159,11 +161,13 @@ class RunConfig(DataConfig):
     )
     fit: str = option(
         MODEL,
-        "paper",
-        parsers.one_of("paper", "squash", "pad"),
+        "auto",
+        parsers.one_of("auto", "paper", "squash", "pad", "native"),
         "NAME",
         "How a rectangle meets the model's square: paper (as published: clip crops the centre, "
-        "llava pads, and masks of wide and tall images are displaced), squash or pad (both exact).",
+        "llava pads, and masks of wide and tall images are displaced), squash, pad, or for clip "
+        "native, a grid of the picture's own proportions (all three exact).",
+        "paper; on the demo set an exact one",
     )
     device: str = option(MODEL, "auto", parsers.text, "NAME", "auto, cpu, cuda, cuda:1, mps, ...")
     output_folder: Path = option(
@@ -233,6 +237,14 @@ class RunConfig(DataConfig):
                 "its default layer is read; --layer-index says otherwise"
             )
         return replace(config, layer_index=own)
+
+    def __post_init__(self) -> None:
+        if self.fit == "auto":
+            object.__setattr__(self, "fit", self._usual_fit())
+
+    def _usual_fit(self) -> str:
+        """The fit where nobody names one."""
+        return self.exact_fits[0] if self.dataset == "demo" else "paper"
 
     @property
     def model(self) -> str:

@@ -24,8 +24,9 @@ def auxiliary_of(config: RunConfig, console: Console, launch: Launch) -> Auxilia
     """The model that a configuration asks for; nothing is imported or read for it yet.
 
     Args:
-        config: one of the table's.
+        config: one of the table's, or of a class made from one.
         console: for what there is to say when it is loaded.
         launch: which of several processes asks, for its device.
     """
-    return _AUXILIARIES[type(config)](config, console, launch)
+    kind = next(kind for kind in type(config).__mro__ if kind in _AUXILIARIES)
+    return _AUXILIARIES[kind](config, console, launch)

@@ -9,9 +9,10 @@ from PIL import Image
 
 from api_cli.masking import Box
 
-FITS = ("paper", "squash", "pad")
+FITS = ("paper", "squash", "pad", "native")
 
 _ROWS = 256  # of an image that are padded at once
+_DISPLACED = 1.25  # how much longer one side of an image is where `paper` is said to displace
 
 
 class GridPart(NamedTuple):
@@ -32,8 +33,35 @@ def grid_part(fit: str, size: tuple[int, int], grid: tuple[int, int]) -> GridPar
     """Which part of a grid of (rows, columns) shows an image of (width, height) under a fit."""
     if fit == "pad":
         return part_of_padded(size, grid)
-    rows, columns = grid  # the mask is stretched over the image
-    return GridPart((0, rows), (0, columns), (0, 0, columns, rows))
+    rows, columns = native_grid(size, grid) if fit == "native" else grid
+    return GridPart((0, rows), (0, columns), (0, 0, columns, rows))  # the mask is stretched over it
+
+
+def native_grid(size: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of square patches in an image's own proportions, and about as many.
+
+    With N patches of a model's own grid: sqrt(N h / w) rows and sqrt(N w / h) columns, each
+    rounded, at least 1 and at most N. So a square image keeps the grid of a model with a square
+    one, and what rounding squashes is less than half a patch of either side.
+
+    Args:
+        size: width and height of the image.
+        grid: the model's own.
+    """
+    (width, height), patches = size, math.prod(grid)
+    rows = round(math.sqrt(patches * height / width))
+    columns = round(math.sqrt(patches * width / height))
+    return min(max(1, rows), max(1, patches)), min(max(1, columns), max(1, patches))
+
+
+def is_displaced(fit: str, size: tuple[int, int], grid: tuple[int, int]) -> bool:
+    """Whether a fit lays an image's mask elsewhere than where the model saw what it is about.
+
+    `paper` does, the more the further an image of (width, height) is from the proportions of the
+    grid; here from a quarter on. Not where pictures have grids of their own: (0, 0).
+    """
+    across, down = size[0] * grid[0], size[1] * grid[1]
+    return fit == "paper" and max(across, down) > _DISPLACED * min(across, down)
 
 
 def pad_to_square(image: Image.Image, fill: tuple[int, ...]) -> Image.Image:

@@ -21,12 +21,13 @@ class Square:
     """One model's square under one fit (METHOD.md section 7).
 
     Args:
-        fit: "paper", "squash" or "pad".
+        fit: a name of `FITS`.
         grid: rows and columns of the patch grid.
         mean: of the model's normalisation, by channel, in [0, 1]; its colour pads.
         padded_fits: those under which the model sees the image padded to a square.
-        size: width and height of what the model sees.
+        size: width and height of what the model sees; of whole patches under "native".
         resample: Pillow's filter that brings a padded image to that size.
+        patch: pixels of a patch's side, for "native".
     """
 
     fit: str
@@ -35,26 +36,33 @@ class Square:
     padded_fits: Sequence[str]
     size: tuple[int, int]
     resample: Image.Resampling = Image.Resampling.BICUBIC
+    patch: int = 0
 
     def prepare(
-        self, image: Image.Image, to_pixels: Callable[[Image.Image], torch.Tensor]
+        self,
+        image: Image.Image,
+        to_pixels: Callable[[Image.Image, tuple[int, int]], torch.Tensor],
     ) -> Prepared:
         """An RGB image as the model sees it.
 
         Args:
             image: of any size.
-            to_pixels: the model's own resize, of an image that is not yet of its size, and
-                normalisation: (3, H, W) float32.
+            to_pixels: the model's own resize, of an image that is not yet of that width and
+                height, and normalisation: (3, H, W) float32.
         """
         part = grid_part(self.fit, image.size, self.grid)
+        size = self.size
+        if self.fit == "native":
+            size = self.patch * part.columns[1], self.patch * part.rows[1]
         if self.fit in self.padded_fits:
             fill = tuple(int(255 * level) for level in self.mean)
             image = resize_padded(image, fill, self.size, self.resample)
-        return Prepared(to_pixels(image), part)
+        return Prepared(to_pixels(image, size), part)
 
     def cut(self, maps: Array, part: GridPart) -> Array:
         """The part of maps (..., N), patches in rows, that shows the image: (..., h, w)."""
-        grids = maps.reshape(*maps.shape[:-1], *self.grid)
+        grid = (part.rows[1], part.columns[1]) if self.fit == "native" else self.grid
+        grids = maps.reshape(*maps.shape[:-1], *grid)
         return grids[..., slice(*part.rows), slice(*part.columns)].copy()
 
 

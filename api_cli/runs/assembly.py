@@ -15,11 +15,11 @@ from api_cli.errors import ModelError, explain
 from api_cli.options.launch import default_num_workers
 from api_cli.options.run import RunConfig
 from api_cli.relevance import Auxiliary, RelevanceModel
-from api_cli.relevance.fit import grid_part
+from api_cli.relevance.fit import grid_part, is_displaced
 from api_cli.relevance.layers import resolve_layers
 from api_cli.runs import model_card
 from api_cli.runs.belt import Belt
-from api_cli.runs.jobs import Report
+from api_cli.runs.jobs import Found, Loaded, Report, Written
 from api_cli.runs.map_store import FOLDER, MapStore
 from api_cli.runs.model_card import ModelCard
 from api_cli.runs.names import digest_text, portable_name
@@ -58,7 +58,12 @@ class Assembly(NamedTuple):
             "precision": self.precision,
         }
 
-    def belt(self, progress: Callable[[Report], None], shuffle: Shuffle | None = None) -> Belt:
+    def belt(
+        self,
+        progress: Callable[[Report], None],
+        shuffle: Shuffle | None = None,
+        render: Callable[[Loaded, Found], list[Written]] | None = None,
+    ) -> Belt:
         """The belt that carries samples through the model; see `Belt`."""
         config, card = self.config, self.card
         return Belt(
@@ -68,6 +73,8 @@ class Assembly(NamedTuple):
             store=self._store() if config.map_store else None,
             shuffle=shuffle,
             general=config.relative_to,
+            displaces=partial(is_displaced, config.fit, grid=card.grid),
+            render=render,
             save_maps=config.save_maps,
             image_format=config.format,
             quality=config.quality,

@@ -36,6 +36,8 @@ class Belt:
         store: maps that are kept, if any.
         shuffle: whose mask each sample takes, if not its own.
         general: the question that relative maps are relative to.
+        displaces: width and height of an image to whether its mask does not lie where it belongs.
+        render: what is done with a sample's maps in the place of pictures; see `Rendering.render`.
         save_maps: whether to write maps beside the masked images.
         image_format: a key of `endings.FORMATS`, or "source" for each source's own.
         quality: of jpg and webp, 1 to 100.
@@ -54,6 +56,8 @@ class Belt:
         store: MapStore | None = None,
         shuffle: Shuffle | None = None,
         general: str = GENERAL_QUESTION,
+        displaces: Callable[[tuple[int, int]], bool] = lambda size: False,
+        render: Callable[[Loaded, Found], list[Written]] | None = None,
         save_maps: bool = False,
         image_format: str = "jpg",
         quality: int = 95,
@@ -65,11 +69,13 @@ class Belt:
         self._model = LazyModel(load, batch_size)
         self._finishing = Finishing(progress)
         self._reading = Reading(
-            self._model, locate, store, num_workers, self._finishing, shuffle, general
+            self._model, locate, store, num_workers, self._finishing, shuffle, general, displaces
         )
         self._computing = Computing(self._model, store, self._finishing, general)
-        self._rendering = Rendering(
-            method, save_maps=save_maps, image_format=image_format, quality=quality
+        self._render = render or (
+            Rendering(
+                method, save_maps=save_maps, image_format=image_format, quality=quality
+            ).render
         )
 
     @property
@@ -101,7 +107,7 @@ class Belt:
                     if arrived.signal is not None:
                         break
                     for loaded, found in self._computing.relevance(batch):
-                        future = pool.submit(self._rendering.render, loaded, found)
+                        future = pool.submit(self._render, loaded, found)
                         writing.append((loaded, found, future))
                     finish_all(but=self._model.batch_size + self._num_workers)
                 finish_all()

@@ -32,6 +32,7 @@ class Finishing:
         self._progress = progress
         self._sinks: dict[int, Sink] = {}
         self._streaks: list[Streak] = []
+        self._displaced = ""  # the last picture that was counted as such
         self.report = Report()
 
     def streak(self, stage: str, look: Look) -> Streak:
@@ -62,6 +63,9 @@ class Finishing:
             self._note(written.sink).add(row, loaded.stamp)
             self.report.flat += written.flat
         self.report.cut += bool(found.facts.get("question_cut"))
+        if loaded.displaced and loaded.picture.sha256 != self._displaced:  # neighbours share it
+            self._displaced = loaded.picture.sha256
+            self.report.displaced += 1
         self.report.finished += 1
         self._progress(self.report)
 

@@ -80,6 +80,7 @@ class Loaded(NamedTuple):
         kept: what was kept of an earlier run of the maps under the question, if all were.
         general: likewise of those under the general question; none where none are needed.
         stamp: of the picture (`Sample.stamp`), taken before it was read.
+        displaced: whether the fit lays the mask elsewhere than where it belongs (`is_displaced`).
     """
 
     job: Job
@@ -90,6 +91,7 @@ class Loaded(NamedTuple):
     kept: Found | None
     general: Mapping[Read, Array] | None
     stamp: str | None = None
+    displaced: bool = False
 
     def box_on(self, height: int, width: int) -> Box:
         """The subject's outline on a map of that size; the whole of it where the box is empty."""
@@ -121,6 +123,7 @@ class Report:
         failed: samples that went to the error ledger.
         flat: masked images that came out unchanged for want of relevance.
         cut: samples whose question the model read only the beginning of.
+        displaced: pictures whose mask the fit lays elsewhere than where it belongs.
         seconds_reading: time the model waited for pictures.
         seconds_model: time in the model.
         seconds_writing: time the model waited for masked images to be written.
@@ -130,6 +133,7 @@ class Report:
     failed: int = 0
     flat: int = 0
     cut: int = 0
+    displaced: int = 0
     seconds_reading: float = 0.0
     seconds_model: float = 0.0
     seconds_writing: float = 0.0

@@ -38,6 +38,7 @@ class Reading:
         finishing: takes the samples that cannot be read.
         shuffle: whose mask each sample takes, if not its own.
         general: the question that relative maps are relative to.
+        displaces: width and height of an image to whether its mask does not lie where it belongs.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class Reading:
         finishing: Finishing,
         shuffle: Shuffle | None = None,
         general: str = GENERAL_QUESTION,
+        displaces: Callable[[tuple[int, int]], bool] = lambda size: False,
     ) -> None:
         self._model = model
         self._locate = locate
+        self._displaces = displaces
         self._store = store
         self._num_workers = num_workers
         self._finishing = finishing
@@ -116,13 +119,14 @@ class Reading:
             seen = self._picture(other.content)
             subject = Subject(other.sample.key, other.sample.query, seen.sha256)
         with seen.opened() as shown:
-            box = self._locate(shown.size).box
+            box, displaced = self._locate(shown.size).box, self._displaces(shown.size)
             kept = self._kept(subject.sha256, subject.query, reads_of(job.variants))
             general = self._kept(subject.sha256, self._general, general_reads_of(job.variants))
             prepared = None
             if kept is None or general is None:
                 prepared = seen.prepared(lambda: self._model.get().prepare(shown))
-        return Loaded(job, picture, subject, box, prepared, kept, general and general.maps, stamp)
+        maps = general and general.maps
+        return Loaded(job, picture, subject, box, prepared, kept, maps, stamp, displaced)
 
     def _kept(self, sha256: str, question: str, reads: Sequence[Read]) -> Found | None:
         """What is kept of a picture's maps under a question; None where not all of them are."""

@@ -116,7 +116,7 @@ def share(columns: Sequence[Column], labels: Sequence[str]) -> Shared:
         np.column_stack([c.scores[at] for c, at in zip(columns, rows, strict=True)]),
         np.column_stack([c.megapixels[at] for c, at in zip(columns, rows, strict=True)]),
         np.array(clusters, dtype=np.int64),
-        np.array([_is_first_half(picture) for picture in pictures], dtype=np.bool_),
+        np.array([is_first_half(picture) for picture in pictures], dtype=np.bool_),
         [columns[0].groups[row] for row in first],
     )
 
@@ -197,6 +197,6 @@ def _compare(name: str, shared: Shared, resamples: int, seed: int) -> Group:
     )
 
 
-def _is_first_half(picture: str) -> bool:
+def is_first_half(picture: str) -> bool:
     """By the picture alone, so that a half is the same for every table and every model."""
     return sha256(picture.encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0

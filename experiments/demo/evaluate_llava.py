@@ -14,7 +14,7 @@ kind of question; every scene has one question about a random object.
 Half the presence questions are about something that the scene does not show. Places go by thirds
 of the image: "clear" leaves out objects whose centre is within 4% of a side of the lines between.
 Scenes that are not square are padded; `paper` then stretches the square's map over the image, which
-is geometrically wrong, `pad` cuts out the part that shows it.
+is geometrically wrong, `pad` cuts out the part that shows it; `squash` squashes them instead.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def main() -> None:
     checkpoint = LlavaCheckpoint(args.model_name)
     layer = checkpoint.default_layer if args.layer_index is None else args.layer_index
     layer %= checkpoint.number_of_layers
-    models = {fit: LlavaRelevance(checkpoint, fit=fit) for fit in ("paper", "pad")}
+    models = {fit: LlavaRelevance(checkpoint, fit=fit) for fit in ("paper", "pad", "squash")}
     print("| questions | n | answer | guess | map | by object |\n|---|---|---|---|---|---|")
 
     def ask_all(fit: str, scenes: int, *, square: bool, split: Split) -> dict[Kind, list[Outcome]]:

@@ -43,7 +43,8 @@ def draw(index: int) -> tuple[Scene, Question]:
 def row(key: str, file_name: str, scene: Scene, question: Question) -> dict[str, Any]:
     """The sample's line of `metadata.jsonl`; boxes are [x0, y0, x1, y1] in pixels.
 
-    `asked` holds the indices, into `objects`, of everything the question's noun fits.
+    `asked` holds the indices, into `objects`, of everything the question's noun fits, `boxes` their
+    boxes, and `box` that of the largest.
     """
     return {
         "file_name": file_name,
@@ -54,6 +55,7 @@ def row(key: str, file_name: str, scene: Scene, question: Question) -> dict[str,
         "box": question.box,
         "asked": question.asked,
         "objects": [{"name": thing.label, "box": thing.box} for thing in scene.objects],
+        "boxes": [scene.objects[i].box for i in question.asked],
     }
 
 

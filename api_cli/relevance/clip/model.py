@@ -12,6 +12,7 @@ from open_clip.transform import PreprocessCfg
 from PIL import Image
 from torch import nn
 
+from api_cli.errors import UsageError
 from api_cli.options.prompt import without_image_mark
 from api_cli.relevance import Prepared, Reads, Relevance, as_reads
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
@@ -44,7 +45,8 @@ class ClipRelevance:
 
     Args:
         checkpoint: which model; see `ClipCheckpoint` for what can be had.
-        fit: how a rectangle meets the square grid: "paper", "squash" or "pad".
+        fit: how a rectangle meets the square grid: "paper", "squash", "pad", or "native" for a
+            grid of each picture's own proportions.
         device: "auto", or anything `torch.device` takes.
         precision: of the forward pass, "fp32", "bf16" or "fp16"; the maps themselves are always
             computed in float32.
@@ -75,6 +77,8 @@ class ClipRelevance:
         self._tower = checkpoint.kind.read(self._visual)
         self.tokenizer = checkpoint.create_tokenizer()
         self._precision = precision
+        if fit == "native":
+            self._require_any_grid(checkpoint.model_name)
         preprocess = PreprocessCfg(**self._visual.preprocess_cfg)
         if fit != "paper":
             preprocess = replace(preprocess, resize_mode="squash")
@@ -86,6 +90,7 @@ class ClipRelevance:
             padded_fits=("pad",),
             size=self._transform.size,
             resample=self._transform.resample,
+            patch=self._tower.positions.patch[0],
         )
         self._text: dict[str, _Text] = {}
         self._last: _Last | None = None
@@ -97,8 +102,8 @@ class ClipRelevance:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the patch grid."""
-        return self._tower.grid
+        """Rows and columns of the patch grid that the model was trained with."""
+        return self._tower.positions.own
 
     @property
     def default_batch_size(self) -> int:
@@ -120,7 +125,8 @@ class ClipRelevance:
         """Both maps of every layer asked for, from one forward pass that stops at the last.
 
         Images that hold the same pixels, as `prepare` made them once, are one picture: it goes
-        through the tower once for all its questions, those of the next batch included.
+        through the tower once for all its questions, those of the next batch included. Under
+        "native", pictures of the same grid go through it together.
 
         Args:
             images: B images from `prepare`.
@@ -135,6 +141,31 @@ class ClipRelevance:
         """
         layers = [read.layer for read in as_reads(reads)]
         last, self._last = self._last, None
+        groups: dict[torch.Size, list[int]] = {}
+        for place, image in enumerate(images):
+            groups.setdefault(image.pixels.shape, []).append(place)
+        # the last picture's group is the last, as the next batch may be about it as well
+        alike = sorted(groups.values(), key=lambda places: places[-1])
+        found: dict[int, Relevance] = {}
+        for places in alike:
+            of_group = self._relevance_of_one_grid(
+                [images[i] for i in places], [questions[i] for i in places], layers, last
+            )
+            found |= zip(places, of_group, strict=True)
+        return [found[place] for place in range(len(images))]
+
+    def _relevance_of_one_grid(
+        self,
+        images: Sequence[Prepared],
+        questions: Sequence[str],
+        layers: Sequence[int],
+        last: _Last | None,
+    ) -> list[Relevance]:
+        """`relevance` of images of the same size; `last` is the batch before's last picture."""
+        height, width = self._tower.positions.patch
+        if self._square.fit == "native":
+            shape = images[0].pixels.shape
+            self._tower.positions.resize((shape[1] // height, shape[2] // width))
         if last is not None and not last.seen.keys() >= set(layers):
             last = None
         shared = share_pictures(images, None if last is None else last.pixels)
@@ -164,6 +195,20 @@ class ClipRelevance:
             )
             for m, image, one in zip(maps.cpu().numpy(), images, texts, strict=True)
         ]
+
+    def _require_any_grid(self, model_name: str) -> None:
+        """Raise UsageError where the tower cannot look at a grid that is not its own."""
+        positions = self._tower.positions
+        why = ""
+        if positions.is_fixed:
+            why = "its rotary positions have no range that they could be spread over"
+        elif positions.patch[0] != positions.patch[1]:
+            why = "its patches are not square"
+        if why:
+            raise UsageError(
+                f"--fit native: {model_name} cannot look at other proportions than its own, since "
+                f"{why}; --fit squash, pad and paper work with it"
+            )
 
     def _see(self, shared: Shared, last: _Last | None, layers: Sequence[int]) -> _Seen:
         """What the layers make of the pictures; the tower runs on those not just seen."""

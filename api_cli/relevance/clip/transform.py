@@ -49,20 +49,27 @@ class Transform:
         if not self._squash and (config.resize_mode != "shortest" or width != height):
             self._rare = image_transform_v2(config, is_train=False)
 
-    def __call__(self, image: Image.Image) -> torch.Tensor:
-        """An RGB image of any size to normalised pixels (3, H, W) float32."""
+    def __call__(self, image: Image.Image, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """An RGB image of any size to normalised pixels (3, H, W) float32.
+
+        Args:
+            image: to show.
+            size: width and height of what the model sees of it, if not its usual one.
+        """
         if image.size != self.size and self._rare is not None:
             return self._rare(image)
-        levels = self._resize(image).to(torch.float32, memory_format=torch.contiguous_format)
+        levels = self._resize(image, size or self.size).to(
+            torch.float32, memory_format=torch.contiguous_format
+        )
         return levels.div_(255).sub_(self._mean).div_(self._std)
 
-    def _resize(self, image: Image.Image) -> torch.Tensor:
-        """The image, or its centre, at the model's size: (3, H, W) uint8."""
-        width, height = self.size
-        if image.size == self.size:
+    def _resize(self, image: Image.Image, size: tuple[int, int]) -> torch.Tensor:
+        """The image, or its centre, at that size: (3, H, W) uint8."""
+        width, height = size
+        if image.size == size:
             return _tensor(image)
-        whole = self.size if self._squash else _shorter_to(image.size, width)
-        if max(whole) > _LONGEST * max(self.size):
+        whole = size if self._squash else _shorter_to(image.size, width)
+        if max(whole) > _LONGEST * max(size):
             return _tensor(resize_centre(image, width, self.resample))
         left, top = round((whole[0] - width) / 2), round((whole[1] - height) / 2)
         if self._quick and image.width * image.height <= _LARGEST:

@@ -23,7 +23,7 @@ def llava_auxiliary(config: LlavaConfig, console: Console, launch: Launch) -> Au
 
     @cache
     def find() -> LlavaCheckpoint | VlmCheckpoint:
-        from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
+        from api_cli.relevance.llava.checkpoint import LlavaCheckpoint, require_square
         from api_cli.relevance.llava.found import require_bitsandbytes
         from api_cli.relevance.llava.vlm_checkpoint import find_checkpoint
 
@@ -31,6 +31,7 @@ def llava_auxiliary(config: LlavaConfig, console: Console, launch: Launch) -> Au
             require_bitsandbytes(config.load_in)
         checkpoint = find_checkpoint(config.model)
         if isinstance(checkpoint, LlavaCheckpoint):
+            require_square(config.fit)
             if config.max_pixels is not None:
                 raise UsageError("--max-pixels: a LLaVA-1.5 sees every picture in one size")
         elif config.fit != "paper":

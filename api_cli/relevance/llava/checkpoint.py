@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, LlavaConfig, LlavaForConditionalGeneration
 
-from api_cli.errors import ModelError, first_line
+from api_cli.errors import ModelError, UsageError, first_line
 from api_cli.relevance.llava.found import (
     DEMO,
     DEMO_FOLDER,
@@ -18,7 +18,7 @@ from api_cli.relevance.llava.found import (
     stored_precision,
 )
 
-__all__ = ["DEMO", "DEMO_FOLDER", "LlavaCheckpoint"]
+__all__ = ["DEMO", "DEMO_FOLDER", "LlavaCheckpoint", "require_square"]
 
 _PAPER_LAYER = 20  # of LLaVA-1.5, whose 7B has 32 layers and whose 13B has 40
 
@@ -108,3 +108,12 @@ class LlavaCheckpoint(Found):
                 "token a patch"
             )
         return config
+
+
+def require_square(fit: str) -> None:
+    """Raise UsageError for the one fit that a LLaVA-1.5 cannot have."""
+    if fit == "native":
+        raise UsageError(
+            "--fit native: a LLaVA-1.5 was trained on squares, and its language model on one image "
+            "token for each patch of them, in that order; --fit squash, pad and paper work with it"
+        )

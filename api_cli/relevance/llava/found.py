@@ -68,6 +68,11 @@ class Found:
     """Of the weights as they are stored, a key of `device.DTYPES`."""
     _config: Any
 
+    @property
+    def number_of_heads(self) -> int:
+        """Heads of a layer's attention."""
+        return int(self._config.get_text_config(decoder=True).num_attention_heads)
+
     def __init__(self, model_name: str) -> None:
         self.model_name = model_name
         name = SHORT_NAMES.get(model_name, model_name)

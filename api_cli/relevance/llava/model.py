@@ -20,7 +20,7 @@ from api_cli.options.prompt import (
 from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.llava.answering import CACHE, Answering, Turn, in_turn
-from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
+from api_cli.relevance.llava.checkpoint import LlavaCheckpoint, require_square
 from api_cli.relevance.llava.prefix import (
     Layer,
     Prefix,
@@ -81,6 +81,7 @@ class LlavaRelevance(Answering):
         load_in: str | None = None,
     ) -> None:
         check_choices(fit, precision, "auto")
+        require_square(fit)
         self._prompt_template = with_suffix(check_template(prompt_template), query_suffix)
         processor = checkpoint.create_processor()
         levels = processor.image_processor
@@ -118,8 +119,8 @@ class LlavaRelevance(Answering):
         """Preprocess an RGB image: to the model's square by Pillow's bicubic filter, no crop."""
         return self._square.prepare(image, self._to_pixels)
 
-    def _to_pixels(self, image: Image.Image) -> torch.Tensor:
-        image = image.resize(self._size, Image.Resampling.BICUBIC)
+    def _to_pixels(self, image: Image.Image, size: tuple[int, int]) -> torch.Tensor:
+        image = image.resize(size, Image.Resampling.BICUBIC)
         levels = np.asarray(image, np.float32) / 255
         pixels = (levels - self._mean) / self._std
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

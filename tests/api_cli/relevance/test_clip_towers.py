@@ -14,6 +14,7 @@ from api_cli.errors import ModelError
 from api_cli.masking import MaskSettings, clip_mask
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
+from api_cli.relevance.clip.towers.positions import TrunkPositions
 from api_cli.relevance.clip.towers.table import TIMM_POOL, TRUNKS
 from api_cli.runs.pictures import decode
 from tests import reference
@@ -150,6 +151,8 @@ def test_the_table_knows_timms_towers(trunk):
     assert (len(model.blocks), model.patch_embed.grid_size) == (known.layers, (side, side))
     assert isinstance(model.norm, torch.nn.LayerNorm)
     assert (model.attn_pool is not None) == (pool == "map")
+    positions = TrunkPositions(model)
+    assert (positions.is_fixed, positions.patch) == (False, (known.patch_size, known.patch_size))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import nn
 
+from api_cli.relevance.clip.towers.positions import Positions
+
 
 class LayerMaps(NamedTuple):
     """The two maps of one layer.
@@ -30,17 +32,14 @@ class Tower(Protocol):
 
     Attributes:
         blocks: its L blocks, (P, T, D) to (P, T, D); the patches are the last N of T tokens.
-        grid: rows and columns of those patches.
+        positions: of those patches.
     """
+
+    positions: Positions
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
         """The tower's blocks."""
-        ...
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
         ...
 
     def maps(

@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from api_cli.relevance.clip.towers import LayerMaps, of_each, values_along
+from api_cli.relevance.clip.towers.positions import OwnPositions, Positions, TrunkPositions
 
 
 class Pool(NamedTuple):
@@ -78,13 +79,13 @@ class AttentionPoolTower:
 
     Args:
         blocks: of the tower.
-        grid: rows and columns of patches.
+        positions: of its patches.
         pool: its parts.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module], grid: tuple[int, int], pool: Pool) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], positions: Positions, pool: Pool) -> None:
         self.blocks = blocks
-        self.grid = grid
+        self.positions = positions
         self.pool = pool
 
     def maps(
@@ -96,7 +97,7 @@ class AttentionPoolTower:
         owner: torch.Tensor | None = None,
     ) -> LayerMaps:
         """See `Tower`; neither the layer nor its input counts, only its output."""
-        pool, patches = self.pool, math.prod(self.grid)
+        pool, patches = self.pool, math.prod(self.positions.grid)
         z = pool.norm(y.float())[:, pool.first :]  # (P, T, D)
         a = pool.attention(z)
         p = pool.project(torch.einsum("pht,ptc->phc", a, z))  # (P, D')
@@ -121,10 +122,9 @@ def timm_attention_pool(visual: Any) -> AttentionPoolTower:
         embedding: torch.Tensor = visual.head(trunk.head(trunk.fc_norm(p)))
         return embedding
 
-    rows, columns = trunk.patch_embed.grid_size
     return AttentionPoolTower(
         trunk.blocks,
-        (rows, columns),
+        TrunkPositions(trunk),
         Pool(
             norm=trunk.norm,
             first=0 if takes_prefix else trunk.num_prefix_tokens,
@@ -152,10 +152,9 @@ def open_clip_attention_pool(visual: Any) -> AttentionPoolTower:
         W_q, W_k, W_v = attn.in_proj_weight.chunk(3)
     b_q, _, b_v = attn.in_proj_bias.chunk(3)
     query = visual.attn_pool.ln_q(visual.attn_pool.query[0])
-    rows, columns = visual.grid_size
     return AttentionPoolTower(
         visual.transformer.resblocks,
-        (rows, columns),
+        OwnPositions(visual),
         Pool(
             norm=visual.attn_pool.ln_k,
             first=0,

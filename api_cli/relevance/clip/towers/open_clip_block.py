@@ -11,6 +11,7 @@ from open_clip.transformer import LayerScale
 from torch import nn
 
 from api_cli.relevance.clip.towers import LayerMaps, of_each, values_along
+from api_cli.relevance.clip.towers.positions import OwnPositions, Positions
 
 
 class _Queries(NamedTuple):
@@ -105,18 +106,13 @@ class OpenClipTower:
     ) -> None:
         self._visual = visual
         self._row = row
+        self.positions: Positions = OwnPositions(visual)
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
         """The tower's blocks."""
         blocks: Sequence[nn.Module] = self._visual.transformer.resblocks
         return blocks
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        rows, columns = self._visual.grid_size
-        return rows, columns
 
     def maps(
         self,

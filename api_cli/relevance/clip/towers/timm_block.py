@@ -22,6 +22,7 @@ from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from torch import nn
 
 from api_cli.relevance.clip.towers import LayerMaps, of_each, values_along
+from api_cli.relevance.clip.towers.positions import Positions, TrunkPositions
 
 
 class _Projections(NamedTuple):
@@ -40,18 +41,13 @@ class TimmTower:
 
     def __init__(self, visual: Any) -> None:
         self._trunk = visual.trunk
+        self.positions: Positions = TrunkPositions(visual.trunk)
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
         """The tower's blocks."""
         blocks: Sequence[nn.Module] = self._trunk.blocks
         return blocks
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        rows, columns = self._trunk.patch_embed.grid_size
-        return rows, columns
 
     def maps(
         self,
