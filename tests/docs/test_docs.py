@@ -18,7 +18,7 @@ from api_cli.scoring.exports import ANSWERS, PICTURES
 from api_cli.scoring.metrics import METRICS
 from datasets_manager.registry import registered
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
