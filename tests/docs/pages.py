@@ -15,14 +15,16 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-_COMMAND = re.compile(r"(?:^|[;|(]|\bdo) *(?:[A-Z_]+=\S+ )*(?=[a-z])", re.MULTILINE)
 _MARK = re.compile(r'<!-- skip: next "(.+)" -->')
 
 
-def read(page: Path, run: Callable[[Example], None]) -> Document:
-    """A page's examples; `run` is given those of a shell."""
-    shell = CodeBlockParser("bash", run)
-    return Document.parse(str(page), shell, PythonCodeBlockParser(), SkipParser())
+def read(page: Path, text: str, run: Callable[[Example], None]) -> Document:
+    """The examples of a page's text; `run` is given those of a shell."""
+    document = Document(text, str(page))
+    for parser in (CodeBlockParser("bash", run), PythonCodeBlockParser(), SkipParser()):
+        for region in parser(document):
+            document.add(region)
+    return document
 
 
 def marks(page: Path) -> list[str]:

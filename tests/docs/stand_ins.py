@@ -6,6 +6,8 @@ Pages are run as they stand but for the words replaced here.
 from __future__ import annotations
 
 import json
+import shutil
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +15,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from tests import layouts
+from PIL import Image
+
+from tests import hub_copies, layouts
 from tests.conftest import write_json_lines
 
 VARIABLES = {
@@ -26,9 +30,14 @@ VARIABLES = {
 }
 _WORDS = {
     "ViT-L-14-336_22": "demo_3",
+    '"ViT-L-14-336"': '"demo", layer_index=-2',  # of the library
+    '"llava-v1.5-7b"': '"demo", layer_index=None',
+    "llava-hf/llava-1.5-7b-hf": "demo",
+    "{000..009}": "{000..000}",
     "--layer-index 20,21,22": "--layer-index 1,2,3",
     "--model-name 7b": "--model-name demo",
     "--model-name 13b": "--model-name demo",
+    "--precision bf16": "--precision fp32",
     "--batch-size auto": "--batch-size 4",
 }
 _SERVERS = (
@@ -38,27 +47,44 @@ _SERVERS = (
 )
 
 
-def stand_in(commands: str, url: str) -> str:
-    """A page's commands with what a test has not replaced; servers by the one at `url`."""
+def stand_in(text: str, url: str) -> str:
+    """A page with what a test has not replaced; servers by the one at `url`."""
     for shown, instead in (*_WORDS.items(), *((server, url) for server in _SERVERS)):
-        commands = commands.replace(shown, instead)
-    return commands
+        text = text.replace(shown, instead)
+    return text
 
 
 def furnish(folder: Path, photographs: dict[str, Path]) -> None:
-    """Put small copies of sets, and a reader's own pictures, where pages have them."""
+    """Put small copies of sets, and a reader's own pictures and files, where pages have them."""
     root = folder / "dataset"
     layouts.write_mm_vet(root / "mm-vet", photographs)
-    layouts.write_llava_wild(root / "llava-bench-in-the-wild", photographs)
+    layouts.write_llava_wild(root / "LLaVA_Wild" / "llava-bench-in-the-wild", photographs)
+    layouts.write_pope(root / "POPE", photographs)
+    pictures = [photographs[name].read_bytes() for name in ("square", "wide")]
+    hub_copies.write_gqa(folder / "copies" / "GQA", pictures)
     for name in ("my_images", "photos"):
         own = folder / name
         own.mkdir()
-        rows = []
         for key in ("square", "wide"):
-            (own / f"{key}.jpg").write_bytes(photographs[key].read_bytes())
-            rows.append({"file_name": f"{key}.jpg", "question": "What is this?", "answer": "cat"})
-        if name == "my_images":
-            write_json_lines(own / "metadata.jsonl", rows)
+            Image.open(photographs[key]).convert("RGB").save(own / f"{key}.jpg")
+    rows = [
+        {"file_name": f"{key}.jpg", "question": "What is this?", "answer": "a red cat"}
+        for key in ("square", "wide")
+    ]
+    write_json_lines(folder / "my_images" / "metadata.jsonl", rows)
+    for name in ("photo.jpg", "cat.jpg"):
+        shutil.copy(folder / "photos" / "wide.jpg", folder / name)
+    (folder / "my_prompt.yaml").write_text('system: Be brief.\ntext: "{question}"\n')
+    (folder / "shards").mkdir()
+    with tarfile.open(folder / "shards" / "000.tar", "w") as tar:
+        for suffix in ("jpg", "json"):
+            path = folder / f"sample.{suffix}"
+            if suffix == "json":
+                path.write_text(json.dumps({"question": "What is this?"}))
+            else:
+                shutil.copy(folder / "cat.jpg", path)
+            tar.add(path, path.name)
+            path.unlink()
 
 
 class _Model(BaseHTTPRequestHandler):

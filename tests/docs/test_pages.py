@@ -21,9 +21,10 @@ def test_a_page_does_what_it_shows(page, tmp_path, monkeypatch, photographs):
     with opened_shell(tmp_path, VARIABLES) as shell, model_server() as url:
 
         def run(example: Example) -> None:
-            shell.run(stand_in(example.parsed, url))
+            shell.run(example.parsed)
 
-        for example in read(page, run).examples():
+        text = stand_in(page.read_text(encoding="utf-8"), url)
+        for example in read(page, text, run).examples():
             try:
                 example.evaluate()
             except SkipTest:
