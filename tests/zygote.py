@@ -56,6 +56,7 @@ def _main(
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
+    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
     os.chdir(folder)
     with log.open("ab") as err, (out or log).open("ab") as file:
         os.dup2(file.fileno(), 1)

@@ -44,8 +44,13 @@ def flags(command: Any) -> list[Flag]:
         names = "" if is_argument else "`, `".join((*parameter.opts, *parameter.secondary_opts))
         is_switch = getattr(parameter, "is_flag", False)
         value = "" if is_switch else parameter.metavar or ""
-        found.append(Flag(names, value, Text.from_markup(parameter.help or "").plain))
+        found.append(Flag(names, value, _as_markdown(parameter.help or "")))
     return found
+
+
+def _as_markdown(help: str) -> str:
+    """Rich markup as Markdown, in which an angle bracket would begin a tag."""
+    return Text.from_markup(help).plain.replace("<", "&lt;").replace("\n", " ")
 
 
 def subcommands() -> Iterator[tuple[str, Any]]:

@@ -37,7 +37,10 @@ class Shell:
 
     def __init__(self, folder: Path, variables: Mapping[str, str], scripts: Path) -> None:
         self.folder = folder
-        self._variables = {**variables, "PATH": f"{scripts}:{Path(sys.executable).parent}:/usr/bin:/bin"}
+        self._variables = {
+            **variables,
+            "PATH": f"{scripts}:{Path(sys.executable).parent}:/usr/bin:/bin",
+        }
 
     def run(self, commands: str) -> str:
         """What the commands say on stdout; AssertionError where one of them fails."""

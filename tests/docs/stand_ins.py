@@ -74,6 +74,10 @@ def furnish(folder: Path, photographs: dict[str, Path]) -> None:
     write_json_lines(folder / "my_images" / "metadata.jsonl", rows)
     for name in ("photo.jpg", "cat.jpg"):
         shutil.copy(folder / "photos" / "wide.jpg", folder / name)
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "sets.py").write_text(
+        "from datasets_manager import loader\n@loader\ndef load(root, options): return []\n"
+    )
     (folder / "my_prompt.yaml").write_text('system: Be brief.\ntext: "{question}"\n')
     (folder / "shards").mkdir()
     with tarfile.open(folder / "shards" / "000.tar", "w") as tar:

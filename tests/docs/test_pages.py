@@ -18,7 +18,10 @@ pytestmark = [pytest.mark.process, pytest.mark.model]
 def test_a_page_does_what_it_shows(page, tmp_path, monkeypatch, photographs):
     furnish(tmp_path, photographs)
     monkeypatch.chdir(tmp_path)
-    with opened_shell(tmp_path, VARIABLES) as shell, model_server() as url:
+    with (
+        opened_shell(tmp_path, {**VARIABLES, "PYTHONPATH": str(tmp_path)}) as shell,
+        model_server() as url,
+    ):
 
         def run(example: Example) -> None:
             shell.run(example.parsed)
