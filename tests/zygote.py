@@ -23,7 +23,11 @@ _PRELOADED = [
 
 
 def start(
-    arguments: Sequence[object], folder: Path, log: Path, environment: Mapping[str, str]
+    arguments: Sequence[object],
+    folder: Path,
+    log: Path,
+    environment: Mapping[str, str],
+    out: Path | None = None,
 ) -> ForkServerProcess:
     """Start `apiprompt` with these arguments.
 
@@ -32,23 +36,31 @@ def start(
         folder: to start it in.
         log: what it says on stderr and stdout is appended to this file.
         environment: variables beside those of this process.
+        out: a file of its own for stdout.
     """
     _CONTEXT.set_forkserver_preload(_PRELOADED)
     words = tuple(map(str, arguments))
-    process = _CONTEXT.Process(target=_main, args=(words, folder, log, dict(environment)))
+    process = _CONTEXT.Process(target=_main, args=(words, folder, log, dict(environment), out))
     process.start()
     return process
 
 
-def _main(arguments: tuple[str, ...], folder: Path, log: Path, environment: dict[str, str]) -> None:
+def _main(
+    arguments: tuple[str, ...],
+    folder: Path,
+    log: Path,
+    environment: dict[str, str],
+    out: Path | None,
+) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
+    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
     os.chdir(folder)
-    with log.open("ab") as file:
+    with log.open("ab") as err, (out or log).open("ab") as file:
         os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+        os.dup2(err.fileno(), 2)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.argv = ["apiprompt", *arguments]

@@ -17,22 +17,25 @@ from api_cli.cli import app
 from api_cli.scoring.exports import ANSWERS, PICTURES
 from api_cli.scoring.metrics import METRICS
 from datasets_manager.registry import registered
+from experiments.maintenance import flags_table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 _PROGRAM = re.compile(r"(?:^|(?<=\s)|(?<=/))(?:apiprompt|-m api_cli)(?= |$)(.*)")
 _INLINE = re.compile(r"`(apiprompt [^`]+)`")
+_FENCED = re.compile(r"^ *```bash\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 # of other programs, and those that every program has
 _OTHERS = {"help", "multi-gpu", "local-dir", "include-path", "tasks"}
 
 
 def blocks(page: Path) -> list[str]:
-    """Lines of a page's indented blocks, continued ones joined."""
+    """Lines of a page's shell blocks, fenced or indented, continued ones joined."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    return [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    fenced = [line for block in _FENCED.findall(text) for line in block.splitlines()]
+    return fenced + [line[4:] for line in text.splitlines() if line.startswith("    ")]
 
 
 def recipes() -> list[str]:
@@ -146,3 +149,9 @@ def test_links_within_the_repository_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]*)", page.read_text(encoding="utf-8")):
             assert not target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_flags_are_those_of_the_command_line():
+    page = flags_table.PAGE.read_text(encoding="utf-8")
+    written = flags_table.put(page, flags_table.tables(), "flags")
+    assert written == page, "run python -m experiments.maintenance.flags_table"
