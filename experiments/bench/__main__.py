@@ -70,6 +70,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
         "Pictures seen for all questions of POPE's and MME's layouts, demo models",
         lambda: shared_pictures.layouts(20, 6),
     ),
+    "pope": (
+        "POPE at its full size: 500 pictures, 6 questions in each of its three files, demo models",
+        lambda: shared_pictures.pope(500, 6),
+    ),
     "ledgers": (
         "Rows of manifests: added, mended, opened",
         lambda: ledgers.measure(40_000, 20_000, 200_000),
