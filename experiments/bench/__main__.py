@@ -21,6 +21,7 @@ from experiments.bench import (
     second_run,
     shared_pictures,
     sweep,
+    vlm_memory,
 )
 from experiments.bench.common import Row, report
 
@@ -55,6 +56,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "llava": (
         "LLaVA's maps against transformers' own generation of the same answers",
         lambda: llava.measure(4, 5),
+    ),
+    "vlm-memory": (
+        "Three layers of a Qwen2.5-VL read, against plain generation and whole attention matrices",
+        lambda: vlm_memory.measure((1_000, 4_000)),
     ),
     "memory": ("Peak memory over samples", lambda: memory.measure(200, 2000)),
     "large-set": ("Ten samples of 100,000", lambda: large_set.measure(100_000)),
