@@ -22,11 +22,16 @@ class Layered(Protocol):
         ...
 
 
+def readable_layers(model: Layered) -> Sequence[int]:
+    """The layers whose maps can be had: the model's `readable_layers`, else all, from 0."""
+    readable: Sequence[int] = getattr(model, "readable_layers", range(model.number_of_layers))
+    return readable
+
+
 def resolve_layers(layer_index: Sequence[int] | None, model: Layered) -> list[int]:
     """Layers counted from 0, each once; the model's default one for None.
 
-    Raises UsageError for one that the model does not have, or, where it has `readable_layers`, one
-    that is not among them.
+    Raises UsageError for one that the model does not have, or whose maps cannot be had.
     """
     number_of_layers = model.number_of_layers
     layer_index = (model.default_layer,) if layer_index is None else layer_index
@@ -37,7 +42,7 @@ def resolve_layers(layer_index: Sequence[int] | None, model: Layered) -> list[in
                 f"(or -{number_of_layers} to -1, from the end)"
             )
     layers = list(dict.fromkeys(index % number_of_layers for index in layer_index))
-    readable = getattr(model, "readable_layers", range(number_of_layers))
+    readable = readable_layers(model)
     for layer in layers:
         if layer not in readable:
             raise UsageError(

@@ -16,7 +16,7 @@ from api_cli.options.run import RunConfig
 from api_cli.relevance import Auxiliary, RelevanceModel
 from api_cli.relevance.auxiliaries import auxiliary_of
 from api_cli.relevance.fit import grid_part
-from api_cli.relevance.layers import resolve_layers
+from api_cli.relevance.layers import readable_layers, resolve_layers
 from api_cli.runs import model_card
 from api_cli.runs.belt import Belt
 from api_cli.runs.files import naming
@@ -148,6 +148,7 @@ def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> Mod
         checkpoint.grid,
         checkpoint.default_layer,
         checkpoint.precision,
+        tuple(readable_layers(checkpoint)),
     )
     resolve_layers(config.layer_index, card)  # before any download
     if config.dry_run:

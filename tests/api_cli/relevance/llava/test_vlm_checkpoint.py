@@ -176,6 +176,18 @@ def test_the_command_says_the_grid_of_every_sample(vlm_folder, apiprompt, make_d
     assert "loading" not in again.stderr  # the maps are kept
 
 
+def test_a_layer_that_cannot_be_read_opens_no_folder_in_a_second_run(
+    vlm_folder, apiprompt, make_dataset, tmp_path
+):
+    flags = ["--dataset", "imagefolder", "--data-root", make_dataset(), "--max-new-tokens", "1"]
+    flags += ["--model-name", vlm_folder("gemma3")]
+    apiprompt("vlm", *flags)
+    folders = set((tmp_path / "experiments").rglob("*"))
+    refused = apiprompt("vlm", *flags, "--layer-index", "2", status=2)
+    assert "those that can be read are 1, 3" in refused.stderr
+    assert set((tmp_path / "experiments").rglob("*")) == folders
+
+
 def test_vlm_is_llava_by_another_name():
     [vlm] = [command for command in app.registered_commands if command.name == "vlm"]
     assert vlm.callback is llava
