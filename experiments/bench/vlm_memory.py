@@ -69,7 +69,8 @@ def write_random_qwen(folder: Path) -> None:
         "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}\nASSISTANT:"
     )
     processor.save_pretrained(folder)
-    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 8192, "bos_token_id": None, "eos_token_id": None,
+    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 8192,
+            "bos_token_id": None, "eos_token_id": None,
             "rope_parameters": {"rope_type": "default", "mrope_section": [16, 24, 24],
                                 "rope_theta": 10000.0}}  # fmt: skip
     vision = {"depth": 6, "hidden_size": 320, "num_heads": 4, "intermediate_size": 864,

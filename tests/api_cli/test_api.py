@@ -78,7 +78,8 @@ def test_pictures_that_are_made_when_asked_for_are_not_kept():
             most.append(len(alive))
             return picture
 
-    alive, most = weakref.WeakValueDictionary(), []
+    alive: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+    most: list[int] = []
     masked = clip_api(Lazy(), ["what?"] * 4, "demo", 1, -1)
     assert len({image.tobytes() for image in masked}) == 1
     assert max(most) < 4

@@ -20,7 +20,7 @@ from api_cli.relevance.fit import GridPart
 from api_cli.relevance.llava.answering import Answering
 from api_cli.relevance.llava.blocks import Block, Blocks
 from api_cli.relevance.llava.model import CACHE
-from api_cli.relevance.llava.prefix import fill_cache, hand_out, layers_of, pad
+from api_cli.relevance.llava.prefix import Layer, Prefix, fill_cache, hand_out, layers_of, pad
 from api_cli.relevance.llava.readers import EAGER, SDPA, reading
 from api_cli.relevance.llava.views import map_size, one_map
 from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint
@@ -79,6 +79,7 @@ class VlmRelevance(Answering):
         base = model.model
         self._decoder: Any = getattr(base, "language_model", None) or base.text_model
         self._shares = checkpoint.is_shareable
+        self._last: Prefix | None = None  # of the last batch's last picture
         self._text_config = model.config.get_text_config(decoder=True)
         # SDPA knows no soft cap; older versions of transformers take it all the same
         has_cap = getattr(self._text_config, "attn_logit_softcapping", None) is not None
@@ -109,8 +110,9 @@ class VlmRelevance(Answering):
         """Answer the questions, and note where each answer's passes looked.
 
         Images that hold the same pixels, as `prepare` made them once, are one picture: where
-        there are fewer pictures than questions, the prompt's beginning is read once a picture,
-        in families whose pictures are read alike whatever is asked.
+        there are fewer pictures than questions, the prompt's beginning is read once a picture, and
+        not at all where it is the last of the batch before, in families whose pictures are read
+        alike whatever is asked.
 
         Args:
             images: B images from `prepare`.
@@ -133,24 +135,25 @@ class VlmRelevance(Answering):
         prompts, starts = [list(part) for part in zip(*spliced, strict=True)]
         longest = max(map(len, prompts))
         self._require_room(longest)
-        shared = share_pictures(images)
         ends = [start + len(block.ids) for start, block in zip(starts, blocks, strict=True)]
-        is_shared = (
-            self._shares
-            and len(shared.pixels) < len(images)
-            and all(len(prompt) > end for prompt, end in zip(prompts, ends, strict=True))
-        )
+        last, self._last = self._last, None
+        shared = self._share(images, prompts, ends, last)
+        if shared is None or not shared.knows_first:
+            last = None  # so that its memory can be used
         of_tokens = _kinds(prompts, starts, blocks)
         device = self.model.device
-        if is_shared:
+        looked_at: dict[str, Any] = {}
+        if shared is not None:
             ids, mask, kinds, lefts = _pad_twice(prompts, ends, of_tokens, self._pad_token)
-            cache = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks)
-            looked_at: dict[str, Any] = {CACHE: cache}
+            cache = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks, last)
         else:
             ids, mask = pad(prompts, 0, self._pad_token)
             lefts = [ids.shape[1] - len(prompt) for prompt in prompts]
             kinds = {name: _left(rows, ids.shape[1]) for name, rows in of_tokens.items()}
+            cache = fill_cache(self._text_config, [])
             looked_at = self._to_device(collate(blocks, self._blocks.family.counted))
+        if self._shares:
+            looked_at[CACHE] = cache
         places, is_token = _places(blocks, starts, lefts)
         with reading(self._decoder.layers, layers, places, is_token) as readers:
             sequences = self.model.generate(
@@ -158,6 +161,15 @@ class VlmRelevance(Answering):
                 attention_mask=mask.to(device),
                 **{name: rows.to(device) for name, rows in kinds.items()},
                 **looked_at,
+            )
+        if self._shares:
+            place = slice(lefts[-1], lefts[-1] + ends[-1])
+            deltas = getattr(self.model.model, "rope_deltas", None)
+            self._last = Prefix(
+                prompts[-1][: ends[-1]],
+                images[-1].pixels,
+                layers_of(cache, -1, place),
+                None if deltas is None else deltas[-1:],
             )
         maps = torch.stack([readers[layer].maps for layer in layers], dim=2)  # (S, B, L, N)
         answers = sequences[:, ids.shape[1] :].cpu()
@@ -176,6 +188,32 @@ class VlmRelevance(Answering):
             for name, value in tensors.items()
         }
 
+    def _share(
+        self,
+        images: Sequence[Prepared],
+        prompts: Sequence[list[int]],
+        ends: Sequence[int],
+        last: Prefix | None,
+    ) -> Shared | None:
+        """The batch's pictures, where reading their prompts' beginnings once each saves anything.
+
+        Args:
+            images: B images.
+            prompts: B prompts.
+            ends: where the beginning of each ends.
+            last: what is known of the batch before.
+        """
+        if not self._shares or any(len(p) <= end for p, end in zip(prompts, ends, strict=True)):
+            return None
+        prefixes = [prompt[:end] for prompt, end in zip(prompts, ends, strict=True)]
+        known = last if last is not None and last.ids in prefixes else None
+        shared = share_pictures(images, known and known.pixels)
+        one = {0: known.ids} if known is not None and shared.knows_first else {}
+        for owner, prefix in zip(shared.owner, prefixes, strict=True):
+            if one.setdefault(owner, prefix) != prefix:  # the question comes before the picture
+                return None
+        return shared if len(shared.new) < len(images) else None
+
     def _read_prefixes(
         self,
         shared: Shared,
@@ -184,29 +222,40 @@ class VlmRelevance(Answering):
         kinds: Mapping[str, torch.Tensor],
         width: int,
         blocks: Sequence[Block],
+        last: Prefix | None,
     ) -> Any:
         """A cache with the first `width` tokens of every row, read once a picture."""
-        device = self.model.device
+        parts: list[list[Layer]] = []
+        deltas = []
+        if last is not None:
+            parts.append([tuple(_filled_before(part, width) for part in x) for x in last.layers])
+            deltas.append(last.deltas)
         firsts = [shared.owner.index(picture) for picture in range(len(shared.pixels))]
-        seen = mask[firsts, :width].to(device)
+        firsts = firsts[len(parts) :]
         base = self.model.model
         has_mrope = hasattr(base, "rope_deltas")  # it works positions out by itself
-        positions = {} if has_mrope else {"position_ids": (seen.cumsum(-1) - 1).clamp(min=0)}
-        cache: Any = fill_cache(self._text_config, [])
-        base(
-            input_ids=ids[firsts, :width].to(device),
-            attention_mask=seen,
-            use_cache=True,
-            **positions,
-            **{name: rows[firsts, :width].to(device) for name, rows in kinds.items()},
-            **self._to_device(
-                collate([blocks[first] for first in firsts], self._blocks.family.counted)
-            ),
-            **{CACHE: cache},
-        )
-        if has_mrope and base.rope_deltas is not None:
-            base.rope_deltas = base.rope_deltas[torch.tensor(shared.owner, device=device)]
-        return fill_cache(self._text_config, hand_out([layers_of(cache)], shared.owner))
+        if firsts:
+            device = self.model.device
+            seen = mask[firsts, :width].to(device)
+            positions = {} if has_mrope else {"position_ids": (seen.cumsum(-1) - 1).clamp(min=0)}
+            cache: Any = fill_cache(self._text_config, [])
+            base(
+                input_ids=ids[firsts, :width].to(device),
+                attention_mask=seen,
+                use_cache=True,
+                **positions,
+                **{name: rows[firsts, :width].to(device) for name, rows in kinds.items()},
+                **self._to_device(
+                    collate([blocks[first] for first in firsts], self._blocks.family.counted)
+                ),
+                **{CACHE: cache},
+            )
+            parts.append(layers_of(cache))
+            deltas.append(base.rope_deltas if has_mrope else None)
+        if has_mrope:
+            known = [delta for delta in deltas if delta is not None]
+            base.rope_deltas = torch.cat(known)[shared.owner] if known else None
+        return fill_cache(self._text_config, hand_out(parts, shared.owner))
 
     def _result(self, maps: torch.Tensor, tokens: torch.Tensor, block: Block) -> Relevance:
         """One sample's maps, of the passes' maps (S, L, N) and tokens (S,) of the batch."""
@@ -244,6 +293,11 @@ def _filled(tensor: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
         for part in (0, want - have)
     ]
     return F.pad(tensor, missing) if any(missing) else tensor
+
+
+def _filled_before(part: torch.Tensor, width: int) -> torch.Tensor:
+    """Keys or values (1, K, E, d) as the last of (1, K, width, d); what comes before is masked."""
+    return F.pad(part, (0, 0, width - part.shape[2], 0))
 
 
 def _kinds(

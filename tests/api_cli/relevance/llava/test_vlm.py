@@ -137,6 +137,37 @@ def test_a_picture_that_questions_share_has_the_maps_of_the_separate_way(setup, 
         assert one.facts == other.facts
 
 
+@pytest.mark.parametrize("setup", SETUPS)
+def test_a_picture_that_lies_in_two_batches_has_the_maps_of_the_separate_way(setup, vlm):
+    model = vlm(setup)
+    [layer, *_] = layers_of(model)
+    a, b, c = (model.prepare(picture(size)) for size in ((90, 300), (64, 64), (200, 140)))
+    batches = [[a, b], [b, b, c], [c], [c, a], [b]]
+    questions = [f"{ASKED[n % 3]} {n}" for n in range(9)]
+    rest = iter(questions)
+    found = [
+        one
+        for batch in batches
+        for one in model.relevance(batch, [next(rest) for _ in batch], [layer])
+    ]
+    fresh = [image._replace(pixels=image.pixels.clone()) for batch in batches for image in batch]
+    for image, question, one in zip(fresh, questions, found, strict=True):
+        [alone] = model.relevance([image], [question], [layer])
+        assert_near(one.maps, alone.maps, 1e-4)
+        assert one.facts == alone.facts
+
+
+def test_a_question_before_the_picture_is_not_shared(vlm_folder):
+    checkpoint = VlmCheckpoint(str(vlm_folder("internvl")))
+    model = VlmRelevance(checkpoint, prompt_template="{question}\n<image>\nAnswer:")
+    image = model.prepare(picture((64, 64)))
+    together = model.relevance([image] * 3, ASKED, [2])
+    for question, found in zip(ASKED, together, strict=True):
+        [alone] = model.relevance([image], [question], [2])
+        assert_near(found.maps, alone.maps, 1e-4)
+        assert found.facts == alone.facts
+
+
 def test_which_families_share_pictures(vlm_folder):
     apart = {
         setup
@@ -147,17 +178,21 @@ def test_which_families_share_pictures(vlm_folder):
     assert apart == {"qwen3_5", "gemma3", "paligemma", "paligemma2"}
 
 
-def test_a_shared_picture_goes_through_the_tower_once(vlm):
-    model = vlm("internvl")
-    sizes = []
-    tower = model.model.model.vision_tower
-    handle = tower.register_forward_pre_hook(
-        lambda _, __, given: sizes.append(len(given["pixel_values"])), with_kwargs=True
-    )
-    image = model.prepare(picture((64, 64)))
+@pytest.mark.parametrize("setup", ["internvl", "qwen2_5_vl"])
+def test_a_shared_picture_goes_through_the_tower_once_also_in_two_batches(setup, vlm):
+    model = vlm(setup)
+    times = []
+    base = model.model.model
+    tower = base.vision_tower if setup == "internvl" else base.visual
+    handle = tower.register_forward_pre_hook(lambda *_: times.append(1))
+    image, other = (model.prepare(picture(size)) for size in ((64, 64), (90, 200)))
     model.relevance([image] * 3, ASKED, [1])
+    model.relevance([image], ASKED[:1], [1])
+    assert len(times) == 1
+    model.relevance([image, other, other], ASKED, [1])
+    model.relevance([other], ASKED[:1], [1])
     handle.remove()
-    assert sizes == [len(image.pixels)]
+    assert len(times) == 2
 
 
 @pytest.mark.parametrize("setup", SETUPS)
