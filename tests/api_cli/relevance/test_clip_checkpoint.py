@@ -54,9 +54,7 @@ def test_of_a_trainers_epochs_the_one_that_is_meant_is_asked_for(tmp_path):
     for epoch in (1, 2):
         shutil.copy(weights, folder / f"epoch_{epoch}.safetensors")
     weights.unlink()
-    with pytest.raises(
-        ModelError, match=r"are meant\? There are epoch_1\.\w+, epoch_2"
-    ):
+    with pytest.raises(ModelError, match=r"are meant\? There are epoch_1\.\w+, epoch_2"):
         ClipCheckpoint(str(folder))
     chosen = tmp_path / "second"
     chosen.mkdir()
