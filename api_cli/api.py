@@ -142,25 +142,23 @@ def _mask_all(
     Questions about one picture, the same path or object, follow each other: it is seen once.
     """
     from api_cli.errors import UsageError
-    from api_cli.masking import MaskSettings, apply_mask
+    from api_cli.masking import apply_mask
     from api_cli.options.config import MODEL
     from api_cli.relevance.layers import resolve_layers
+    from api_cli.runs.settings import SWEPT, mask_settings, reads_of
 
     if len(images) != len(queries):
         raise UsageError(f"{len(images)} images but {len(queries)} queries: give one for each")
-    settings = MaskSettings(
-        config.enhance_coe[0],
-        config.kernel_size[0],
-        config.interpolate_method_name[0],
-        config.grayscale[0],
-    )
+    alone = {name: getattr(config, name)[0] for name in SWEPT}
+    settings = mask_settings(alone)
     # what shapes the model alone, so that calls with other masks find it loaded
     shaping = {name for name, option in config.options().items() if option.panel == MODEL}
-    shaping -= {"layer_index", "batch_size"}
+    shaping -= {"layer_index", "batch_size", *SWEPT}
     method, checkpoint, model = load(
         type(config)(**{name: getattr(config, name) for name in shaping})
     )
-    layers = resolve_layers(config.layer_index, checkpoint)
+    [layers, *_] = resolve_layers(config.layer_index, checkpoint)
+    reads = reads_of(layers, alone)
 
     names = _names(images)
     first = {name: place for place, name in reversed(list(enumerate(names)))}
@@ -175,12 +173,20 @@ def _mask_all(
             if name not in seen:
                 seen[name] = before.get(name) or _look(images[place], model)
         ready = [seen[names[place]] for place in batch]
+        prepared = [looked_at for _, looked_at in ready]
+        asked = [queries[place] for place in batch]
+        extra = [config.relative_to] * len(batch) if settings.relative != "none" else []
         found = model.relevance(
-            [prepared for _, prepared in ready], [queries[place] for place in batch], layers
+            prepared * (2 if extra else 1),
+            asked + extra,
+            reads,
+            range(len(batch), len(batch) + len(extra)),
         )
-        for place, (image, prepared), (maps, _) in zip(batch, ready, found, strict=True):
-            mask = method.make_mask(maps[0], settings.enhance_coe, settings.kernel_size)
-            masked[place] = apply_mask(image, mask, settings, prepared.part.box)
+        means = [maps.mean(axis=0, dtype=maps.dtype) for maps, _ in found]
+        for number, (place, (image, looked_at)) in enumerate(zip(batch, ready, strict=True)):
+            general = means[len(batch) + number] if extra else None
+            mask = method.make_mask(means[number], settings, general)
+            masked[place] = apply_mask(image, mask, settings, looked_at.part.box)
     return [masked[place] for place in range(len(order))]
 
 

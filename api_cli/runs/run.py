@@ -24,8 +24,9 @@ from api_cli.runs.jobs import Report
 from api_cli.runs.map_store import FOLDER, MapStore
 from api_cli.runs.model_card import ModelCard
 from api_cli.runs.names import digest_text, portable_name
-from api_cli.runs.plan import list_settings, open_folders, pending
+from api_cli.runs.plan import open_folders, pending
 from api_cli.runs.run_folder import finished_keys
+from api_cli.runs.settings import list_settings
 from api_cli.runs.shuffling import Shuffle
 from datasets_manager import Sample, get_dataset
 
@@ -119,6 +120,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
             partial(grid_part, config.fit, grid=card.grid),
             store=store,
             shuffle=shuffle,
+            general=config.relative_to,
             save_maps=config.save_maps,
             image_format=config.format,
             quality=config.quality,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LlavaForConditionalGeneration
 
+from api_cli.relevance import Read
+
+# transformers 5.24 gave the argument a new name
+_takes = inspect.signature(LlavaForConditionalGeneration.forward).parameters
+CACHE = "cache" if "cache" in _takes else "past_key_values"
 _FACTS = dict[str, Any]
 
 
@@ -53,16 +60,57 @@ class Answering:
                 f"model at most {self._max_length}"
             )
 
-    def _answer(self, maps: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, _FACTS]:
+    @property
+    def number_of_heads(self) -> int:
+        """Heads of each of the language model's layers; a `Read` may be of one of them."""
+        return int(self.model.config.get_text_config(decoder=True).num_attention_heads)
+
+    def _generate(
+        self, ids: torch.Tensor, mask: torch.Tensor, looked_at: Mapping[str, Any], answered: bool
+    ) -> torch.Tensor | None:
+        """The tokens of answers, (B, S), on the CPU; None where only the prompt is to be read.
+
+        Args:
+            ids: (B, T), prompts of one length.
+            mask: (B, T), 0 at padding.
+            looked_at: what else the model is given.
+            answered: whether the prompt's pass alone does not do.
+        """
+        device = self.model.device
+        ids, mask = ids.to(device), mask.to(device)
+        cache: Any = looked_at.get(CACHE)
+        base = self.model.model
+        if not answered and looked_at.keys() == {CACHE} and not hasattr(base, "rope_deltas"):
+            # not by `generate`, whose own work is that of several passes of a small model
+            start = cache.get_seq_length()
+            positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, start:]
+            base(
+                input_ids=ids[:, start:], attention_mask=mask, position_ids=positions,
+                use_cache=True, **looked_at,
+            )  # fmt: skip
+            return None
+        length = {} if answered else {"max_new_tokens": 1}
+        sequences: torch.Tensor = self.model.generate(
+            input_ids=ids, attention_mask=mask, **length, **looked_at
+        )
+        return sequences[:, ids.shape[1] :].cpu() if answered else None
+
+    def _answer(
+        self, maps: torch.Tensor, tokens: torch.Tensor | None, reads: Sequence[Read]
+    ) -> tuple[torch.Tensor, _FACTS]:
         """One sample's maps, averaged over the passes that produced its answer, and the answer.
 
         Args:
-            maps: (S, L, N), of every pass of the batch.
-            tokens: (S,), of every pass of the batch; after its end token a sample adds none.
+            maps: (S, R, N), of every pass of the batch.
+            tokens: (S,), of every pass of the batch; after its end token a sample adds none. None
+                where only the prompt's pass was wanted.
+            reads: which R there are, with the passes' weights.
 
         Returns:
-            (L, N), and facts.
+            (R, N), and facts.
         """
+        if tokens is None:
+            return maps[0], {}
         ends = torch.isin(tokens, self._end).nonzero()
         tokens = tokens[: ends[0, 0] + 1] if len(ends) else tokens
         counted = torch.ones(len(tokens), dtype=torch.bool)
@@ -74,7 +122,8 @@ class Answering:
             produced = self._passes_of(self._highlight, tokens)
             facts["highlighted"] = bool(produced.any())
             counted = produced if produced.any() else counted
-        return maps[: len(tokens)][counted].mean(dim=0), facts
+        weights = torch.stack([pass_weights(read.tokens, counted) for read in reads])  # (R, S)
+        return torch.einsum("rs,srn->rn", weights, maps[: len(tokens)]), facts
 
     def _passes_of(self, text: str, tokens: torch.Tensor) -> torch.Tensor:
         """Which passes, (S,) bool, produced the first `text`, whatever its case, in the answer."""
@@ -87,3 +136,37 @@ class Answering:
 
     def _decode(self, tokens: torch.Tensor) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def pass_weights(tokens: str, counted: torch.Tensor) -> torch.Tensor:
+    """What each pass weighs in a map, (S,) float32 of sum 1.
+
+    Args:
+        tokens: as in `Read`.
+        counted: (S,) bool, the passes that count; the first one's weight does not heed it.
+    """
+    number = torch.arange(1, len(counted) + 1, dtype=torch.float32)
+    if tokens == "even":
+        weights = counted.float()
+    elif tokens == "linear":
+        weights = counted * number
+    else:
+        weights = (number == 1).float()
+    return weights / weights.sum()
+
+
+class Turn(NamedTuple):
+    """Rows that go through the model together, and whether they are answered."""
+
+    rows: list[int]
+    answered: bool
+
+
+def in_turn(number: int, unanswered: Collection[int]) -> list[Turn]:
+    """All rows, those without an answer first, if there are any."""
+    rows = range(number)
+    turns = (
+        Turn([row for row in rows if row in unanswered], answered=False),
+        Turn([row for row in rows if row not in unanswered], answered=True),
+    )
+    return [turn for turn in turns if turn.rows]

@@ -6,26 +6,37 @@ one softmax, as LLaVA-1.5's do, and `views.one_map` brings them together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 from torch.nn import functional as F
 
 from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
-from api_cli.relevance import Prepared, Relevance
+from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.fit import GridPart
-from api_cli.relevance.llava.answering import Answering
+from api_cli.relevance.llava.answering import CACHE, Answering, in_turn
 from api_cli.relevance.llava.blocks import Block, Blocks
-from api_cli.relevance.llava.model import CACHE
 from api_cli.relevance.llava.prefix import Layer, Prefix, fill_cache, hand_out, layers_of, pad
 from api_cli.relevance.llava.readers import EAGER, SDPA, reading
 from api_cli.relevance.llava.views import map_size, one_map
 from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint
 from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import check_choices
+
+
+class _Prefixes(NamedTuple):
+    """What the language model has made of some pictures and what comes before them.
+
+    Attributes:
+        parts: keys and values of every layer, a row a picture, part after part.
+        rope_deltas: (P, 1), where the model counts positions by itself; else None.
+    """
+
+    parts: list[list[Layer]]
+    rope_deltas: torch.Tensor | None
 
 
 class VlmRelevance(Answering):
@@ -105,7 +116,11 @@ class VlmRelevance(Answering):
 
     @torch.inference_mode()
     def relevance(
-        self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
+        self,
+        images: Sequence[Prepared],
+        questions: Sequence[str],
+        reads: Reads,
+        unanswered: Collection[int] = (),
     ) -> list[Relevance]:
         """Answer the questions, and note where each answer's passes looked.
 
@@ -117,63 +132,72 @@ class VlmRelevance(Answering):
         Args:
             images: B images from `prepare`.
             questions: B questions; an `<image>` in one is taken out, since the prompt has it.
-            layers: indices of decoder layers, from 0.
+            reads: decoder layers, from 0, or more of what is read.
+            unanswered: indices of questions whose prompt's pass alone is read; they have no facts.
 
         Returns:
-            B times maps (len(layers), 1, h, w) of the whole picture, with the facts
+            B times maps (len(reads), 1, h, w) of the whole picture, with the facts
             `relevance_grid` ("h x w"), `auxiliary_answer`, `auxiliary_tokens` and, where part of
             an answer is to be highlighted, `highlighted`.
 
         Raises:
             ValueError: for a question that with its answer does not fit into the model's context.
         """
+        asked = as_reads(reads)
         blocks: list[Block] = [image.more for image in images]
         spliced = [
             block.splice(prompt, self._blocks.placeholder)
             for block, prompt in zip(blocks, self._blocks.prompts(questions), strict=True)
         ]
         prompts, starts = [list(part) for part in zip(*spliced, strict=True)]
-        longest = max(map(len, prompts))
-        self._require_room(longest)
+        self._require_room(max(map(len, prompts)))
         ends = [start + len(block.ids) for start, block in zip(starts, blocks, strict=True)]
         last, self._last = self._last, None
         shared = self._share(images, prompts, ends, last)
         if shared is None or not shared.knows_first:
             last = None  # so that its memory can be used
         of_tokens = _kinds(prompts, starts, blocks)
-        device = self.model.device
-        looked_at: dict[str, Any] = {}
         if shared is not None:
             ids, mask, kinds, lefts = _pad_twice(prompts, ends, of_tokens, self._pad_token)
-            cache = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks, last)
+            prefixes = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks, last)
+            last = None
         else:
             ids, mask = pad(prompts, 0, self._pad_token)
             lefts = [ids.shape[1] - len(prompt) for prompt in prompts]
             kinds = {name: _left(rows, ids.shape[1]) for name, rows in of_tokens.items()}
-            cache = fill_cache(self._text_config, [])
-            looked_at = self._to_device(collate(blocks, self._blocks.family.counted))
-        if self._shares:
-            looked_at[CACHE] = cache
         places, is_token = _places(blocks, starts, lefts)
-        with reading(self._decoder.layers, layers, places, is_token) as readers:
-            sequences = self.model.generate(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                **{name: rows.to(device) for name, rows in kinds.items()},
-                **looked_at,
-            )
+
+        device = self.model.device
+        found: dict[int, Relevance] = {}
+        for rows, answered in in_turn(len(images), unanswered):
+            if shared is not None:
+                cache = self._hand_out(prefixes, [shared.owner[row] for row in rows])
+                of_picture: dict[str, Any] = {}
+            else:
+                cache = fill_cache(self._text_config, [])
+                of_picture = self._to_device(
+                    collate([blocks[row] for row in rows], self._blocks.family.counted)
+                )
+            if self._shares:
+                of_picture[CACHE] = cache
+            looked_at = {name: of_all[rows].to(device) for name, of_all in kinds.items()}
+            there = None if is_token is None else is_token[rows]
+            with reading(self._decoder.layers, asked, places[rows], there) as readers:
+                answers = self._generate(ids[rows], mask[rows], looked_at | of_picture, answered)
+            maps = readers.maps  # (S, B, R, N)
+            for b, row in enumerate(rows):
+                answer = None if answers is None else answers[b]
+                found[row] = self._result(maps[:, b], answer, asked, blocks[row])
         if self._shares:
-            place = slice(lefts[-1], lefts[-1] + ends[-1])
+            place = slice(lefts[row], lefts[row] + ends[row])
             deltas = getattr(self.model.model, "rope_deltas", None)
             self._last = Prefix(
-                prompts[-1][: ends[-1]],
-                images[-1].pixels,
+                prompts[row][: ends[row]],
+                images[row].pixels,
                 layers_of(cache, -1, place),
                 None if deltas is None else deltas[-1:],
             )
-        maps = torch.stack([readers[layer].maps for layer in layers], dim=2)  # (S, B, L, N)
-        answers = sequences[:, ids.shape[1] :].cpu()
-        return [self._result(maps[:, row], answers[row], b) for row, b in enumerate(blocks)]
+        return [found[row] for row in range(len(images))]
 
     @property
     def _pad_token(self) -> int:
@@ -223,8 +247,8 @@ class VlmRelevance(Answering):
         width: int,
         blocks: Sequence[Block],
         last: Prefix | None,
-    ) -> Any:
-        """A cache with the first `width` tokens of every row, read once a picture."""
+    ) -> _Prefixes:
+        """The first `width` tokens of every picture's first row, as the model reads them."""
         parts: list[list[Layer]] = []
         deltas = []
         if last is not None:
@@ -252,17 +276,29 @@ class VlmRelevance(Answering):
             )
             parts.append(layers_of(cache))
             deltas.append(base.rope_deltas if has_mrope else None)
-        if has_mrope:
-            known = [delta for delta in deltas if delta is not None]
-            base.rope_deltas = torch.cat(known)[shared.owner] if known else None
-        return fill_cache(self._text_config, hand_out(parts, shared.owner))
+        known = [delta for delta in deltas if delta is not None]
+        return _Prefixes(parts, torch.cat(known) if known else None)
 
-    def _result(self, maps: torch.Tensor, tokens: torch.Tensor, block: Block) -> Relevance:
-        """One sample's maps, of the passes' maps (S, L, N) and tokens (S,) of the batch."""
-        mean, facts = self._answer(maps[..., : len(block.places)], tokens)
+    def _hand_out(self, prefixes: _Prefixes, owner: Sequence[int]) -> Any:
+        """A cache with each question's picture as the model has read it."""
+        if prefixes.rope_deltas is not None:
+            index = torch.tensor(owner, device=prefixes.rope_deltas.device)
+            self.model.model.rope_deltas = prefixes.rope_deltas[index]
+        return fill_cache(self._text_config, hand_out(prefixes.parts, owner))
+
+    def _result(
+        self,
+        maps: torch.Tensor,
+        tokens: torch.Tensor | None,
+        reads: Sequence[Read],
+        block: Block,
+    ) -> Relevance:
+        """One sample's maps, of the passes' maps (S, R, N) and tokens (S,) of the batch, if any."""
+        mean, facts = self._answer(maps[..., : len(block.places)], tokens, reads)
         whole = one_map(mean.numpy(), block.views)
         height, width = whole.shape[-2:]
-        return Relevance(whole[:, None], {**facts, "relevance_grid": f"{height} x {width}"})
+        grid = {"relevance_grid": f"{height} x {width}"} if facts else {}
+        return Relevance(whole[:, None], {**facts, **grid})
 
 
 def collate(blocks: Sequence[Block], counted: str | None) -> dict[str, torch.Tensor]:

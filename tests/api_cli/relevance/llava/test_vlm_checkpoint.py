@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from transformers import CONFIG_MAPPING
 
 from api_cli.cli import app
@@ -191,3 +192,17 @@ def test_a_layer_that_cannot_be_read_opens_no_folder_in_a_second_run(
 def test_vlm_is_llava_by_another_name():
     [vlm] = [command for command in app.registered_commands if command.name == "vlm"]
     assert vlm.callback is llava
+
+
+def test_a_model_that_names_no_end_answers_to_the_last_token(copy):
+    folder = copy("qwen2_vl")
+    for name in ("config.json", "generation_config.json"):
+        content = json.loads((folder / name).read_text())
+        for part in (content, content.get("text_config", {})):
+            if "eos_token_id" in part:
+                part["eos_token_id"] = None
+        (folder / name).write_text(json.dumps(content))
+    model = VlmRelevance(VlmCheckpoint(str(folder)), max_new_tokens=3)
+    image = model.prepare(Image.new("RGB", (64, 64)))
+    [found] = model.relevance([image], ["what?"], [1])
+    assert found.facts["auxiliary_tokens"] == 3
