@@ -14,7 +14,7 @@ from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 if TYPE_CHECKING:
     from api_cli.masking import Method
     from api_cli.options.run import RunConfig
-    from api_cli.relevance import Checkpoint, RelevanceModel
+    from api_cli.relevance import Checkpoint, Prepared, RelevanceModel
 
 Picture = str | Path | Image.Image
 
@@ -137,7 +137,10 @@ def _mask_all(
     config: RunConfig,
     load: Callable[[RunConfig], Loaded],
 ) -> list[Image.Image]:
-    """The masked images: one layer and one setting of the mask for all."""
+    """The masked images: one layer and one setting of the mask for all.
+
+    Questions about one picture, the same path or object, follow each other: it is seen once.
+    """
     from api_cli.errors import UsageError
     from api_cli.masking import apply_mask
     from api_cli.options.config import MODEL
@@ -157,11 +160,21 @@ def _mask_all(
     [layers, *_] = resolve_layers(config.layer_index, checkpoint)
     reads = reads_of(layers, alone)
 
-    masked = []
-    for start in range(0, len(images), batch_size):
-        batch = [_picture(image) for image in images[start : start + batch_size]]
-        prepared = [model.prepare(image) for image in batch]
-        asked = list(queries[start : start + batch_size])
+    names = _names(images)
+    first = {name: place for place, name in reversed(list(enumerate(names)))}
+    order = sorted(range(len(names)), key=lambda place: first[names[place]])
+    masked: dict[int, Image.Image] = {}
+    seen: dict[int | Path, tuple[Image.Image, Prepared]] = {}
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        before, seen = seen, {}
+        for place in batch:
+            name = names[place]
+            if name not in seen:
+                seen[name] = before.get(name) or _look(images[place], model)
+        ready = [seen[names[place]] for place in batch]
+        prepared = [looked_at for _, looked_at in ready]
+        asked = [queries[place] for place in batch]
         extra = [config.relative_to] * len(batch) if settings.relative != "none" else []
         found = model.relevance(
             prepared * (2 if extra else 1),
@@ -170,11 +183,29 @@ def _mask_all(
             range(len(batch), len(batch) + len(extra)),
         )
         means = [maps.mean(axis=0, dtype=maps.dtype) for maps, _ in found]
-        for number, (image, seen) in enumerate(zip(batch, prepared, strict=True)):
+        for number, (place, (image, looked_at)) in enumerate(zip(batch, ready, strict=True)):
             general = means[len(batch) + number] if extra else None
             mask = method.make_mask(means[number], settings, general)
-            masked.append(apply_mask(image, mask, settings, seen.part.box))
-    return masked
+            masked[place] = apply_mask(image, mask, settings, looked_at.part.box)
+    return [masked[place] for place in range(len(order))]
+
+
+def _names(images: Sequence[Picture]) -> Sequence[int | Path]:
+    """What is equal for pictures that are the same path or object."""
+    if not isinstance(images, list | tuple):
+        return range(len(images))  # it may make its pictures as they are asked for
+    return [id(image) if isinstance(image, Image.Image) else Path(image) for image in images]
+
+
+def _look(picture: Picture, model: RelevanceModel) -> tuple[Image.Image, Prepared]:
+    """A picture as a person sees it, and as the model does."""
+    from api_cli.runs.pictures import decode, to_rgb
+
+    if isinstance(picture, Image.Image):
+        image = to_rgb(picture.copy())  # the caller's stays as it is
+    else:
+        image = decode(Path(picture).read_bytes())
+    return image, model.prepare(image)
 
 
 class Loaded(NamedTuple):
@@ -198,11 +229,3 @@ def _load(config: RunConfig) -> Loaded:
 
 _load_clip = lru_cache(maxsize=2)(_load)
 _load_llava = lru_cache(maxsize=1)(_load)
-
-
-def _picture(image: Picture) -> Image.Image:
-    from api_cli.runs.pictures import decode, to_rgb
-
-    if isinstance(image, Image.Image):
-        return to_rgb(image.copy())  # the caller's stays as it is
-    return decode(Path(image).read_bytes())

@@ -120,6 +120,10 @@ class ParquetTable:
         at = index - self._starts[group]
         return {name: _value(column[at]) for name, column in columns.items()}
 
+    def group(self, index: int) -> str:
+        """Names the group that a row is read with."""
+        return f"{self.place} {bisect_right(self._starts, index) - 1}"
+
     def _open(self) -> Any:
         import pyarrow.parquet
 
@@ -196,6 +200,9 @@ class HubTable:
         except Exception:  # a value that is not what its type says
             [row] = _to_rows(selected.with_format("arrow")[index])
             return row
+
+    def group(self, index: int) -> None:
+        """None: rows are read alone."""
 
     def present(self, name: str) -> list[bool]:
         """Which rows have a value in a column, without reading the values."""

@@ -47,6 +47,8 @@ class Sample:
         origin: what identifies the picture where it is no file of its own and has not changed as
             long as this has not: a hub set's fingerprint and row, a shard's path, size, time and
             member.
+        group: names what of its source is read at once with it, as a group of rows of parquet is;
+            None where each picture is read alone.
     """
 
     key: str
@@ -58,6 +60,7 @@ class Sample:
     fault: str | None = None
     picture: str | None = None
     origin: str | None = None
+    group: str | None = None
 
     @property
     def stamp(self) -> str | None:
@@ -102,6 +105,10 @@ class Sample:
         if self.picture is not None or other.picture is not None:
             return self.picture == other.picture
         return isinstance(self.image, Path) and self.image == other.image
+
+    def shares_group(self, other: Sample) -> bool:
+        """Whether both are read at once."""
+        return self.group is not None and self.group == other.group
 
 
 def file_stamp(path: Path) -> str | None:

@@ -69,6 +69,9 @@ class Table(Protocol):
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """These columns of one row."""
 
+    def group(self, index: int) -> str | None:
+        """What a row is read with (`Sample.group`)."""
+
     def present(self, name: str) -> list[bool]:
         """Which rows have a value in a column, without reading the values."""
 
@@ -104,6 +107,7 @@ def one_sample_a_row(
                 hint=hint,
                 picture=None if not picture or row[picture] is None else str(row[picture]),
                 origin=origin_of(table, number, columns.image),
+                group=table.group(number),
                 extra=Extra(partial(read_extra, table, number, columns, talk)),
                 fault=row.fault,
             )

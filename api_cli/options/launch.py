@@ -61,6 +61,7 @@ class Launch(NamedTuple):
         items: Sequence[T],
         shard: tuple[int, int] = (0, 1),
         together: Callable[[T, T], bool] = lambda item, following: False,
+        grouped: Callable[[T, T], bool] = lambda item, following: False,
     ) -> Sequence[T]:
         """This process's items of shard I of N: neighbours, so that what they share is read once.
 
@@ -71,11 +72,20 @@ class Launch(NamedTuple):
             items: the whole range.
             shard: I and N.
             together: whether an item and the one that follows it must not be parted.
+            grouped: whether an item and the one that follows it had better not be parted, since
+                both would be read twice; a share grows or shrinks by an eighth for it at most, at
+                either end.
         """
         index, number = shard
         share, shares = index * self.world_size + self.rank, number * self.world_size
+        slack = len(items) // shares // 8
+
+        def parts(at: int) -> bool:
+            return not 0 < at < len(items) or not grouped(items[at - 1], items[at])
 
         def cut(at: int) -> int:
+            near = (at + way * off for off in range(slack + 1) for way in (1, -1))
+            at = next(filter(parts, near), at)
             while 0 < at < len(items) and together(items[at - 1], items[at]):
                 at += 1
             return at

@@ -178,7 +178,7 @@ def _asked(config: AnyProfileConfig, auxiliary: Auxiliary, card: ModelCard) -> _
     elif any(card.grid):
         groups = [(layer,) for layer in range(card.number_of_layers)]
     else:
-        readable = getattr(auxiliary.find(), "readable_layers", range(card.number_of_layers))
+        readable = card.readable_layers
         groups = [(layer,) for layer in readable]
     layers = sorted({layer for group in groups for layer in group})
     single = [Read(layer, config.softmax[0], config.token_weights[0]) for layer in layers]

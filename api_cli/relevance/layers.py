@@ -22,6 +22,12 @@ class Layered(Protocol):
         ...
 
 
+def readable_layers(model: Layered) -> Sequence[int]:
+    """The layers whose maps can be had: the model's `readable_layers`, else all, from 0."""
+    readable: Sequence[int] = getattr(model, "readable_layers", range(model.number_of_layers))
+    return readable
+
+
 def resolve_layers(
     layer_index: Sequence[int | str] | None, model: Layered
 ) -> list[tuple[int, ...]]:
@@ -33,8 +39,7 @@ def resolve_layers(
         model: whose layers they are.
 
     Raises:
-        UsageError: for one that the model does not have, or, where it has `readable_layers`, one
-            that is not among them.
+        UsageError: for one that the model does not have, or whose maps cannot be had.
     """
     asked = (model.default_layer,) if layer_index is None else layer_index
     groups = [
@@ -52,7 +57,7 @@ def _resolve(index: int, model: Layered) -> int:
             f"(or -{number_of_layers} to -1, from the end)"
         )
     layer = index % number_of_layers
-    readable = getattr(model, "readable_layers", range(number_of_layers))
+    readable = readable_layers(model)
     if layer not in readable:
         raise UsageError(
             f"--layer-index {layer}: that layer does not see the whole prompt; those that can "

@@ -16,7 +16,7 @@ from api_cli.options.launch import default_num_workers
 from api_cli.options.run import RunConfig
 from api_cli.relevance import Auxiliary, RelevanceModel
 from api_cli.relevance.fit import grid_part, is_displaced
-from api_cli.relevance.layers import resolve_layers
+from api_cli.relevance.layers import readable_layers, resolve_layers
 from api_cli.runs import model_card
 from api_cli.runs.belt import Belt
 from api_cli.runs.jobs import Found, Loaded, Report, Written
@@ -108,6 +108,7 @@ def find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> Mode
         checkpoint.grid,
         checkpoint.default_layer,
         checkpoint.precision,
+        tuple(readable_layers(checkpoint)),
     )
     resolve_layers(config.layer_index, card)  # before any download
     if config.dry_run:

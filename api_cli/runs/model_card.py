@@ -28,6 +28,7 @@ class ModelCard(NamedTuple):
         grid: rows and columns of the patch grid.
         default_layer: read where nobody says otherwise; negative counts from the end.
         precision: of the forward pass where nobody says otherwise.
+        readable_layers: those of the layers whose maps can be had.
     """
 
     short_name: str
@@ -36,6 +37,7 @@ class ModelCard(NamedTuple):
     grid: tuple[int, int]
     default_layer: int
     precision: str
+    readable_layers: tuple[int, ...]
 
 
 def recall(folder: Path, words: Sequence[str]) -> ModelCard | None:
@@ -52,11 +54,12 @@ def recall(folder: Path, words: Sequence[str]) -> ModelCard | None:
             return None
         card = ModelCard(**{name: entry[name] for name in ModelCard._fields})
         rows, columns = card.grid
-        card = card._replace(grid=(rows, columns))
+        layers = tuple(card.readable_layers)
+        card = card._replace(grid=(rows, columns), readable_layers=layers)
     except (OSError, LookupError, TypeError, ValueError):
         return None
     texts = (card.short_name, card.weights, card.precision)
-    numbers = (card.number_of_layers, card.default_layer, rows, columns)
+    numbers = (card.number_of_layers, card.default_layer, rows, columns, *layers)
     whole = all(type(t) is str for t in texts) and all(type(n) is int for n in numbers)
     return card if whole else None
 

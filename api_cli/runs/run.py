@@ -51,7 +51,7 @@ def run(config: RunConfig, console: Console, launch: Launch) -> Outcome:
     selected = dataset[slice(*config.range) if config.range else slice(None)]
     if not selected:
         console.warn(f"no samples in that range: {dataset.name} has {len(dataset)}")
-    samples = launch.share(selected, config.shard, Sample.shares_picture)
+    samples = launch.share(selected, config.shard, Sample.shares_picture, Sample.shares_group)
     if launch.world_size > 1:  # said by each: variables left over from another job look the same
         Console(quiet=config.quiet).say(launch.describe(len(samples), len(selected)))
     auxiliary = auxiliary_of(config, console, launch)

@@ -24,6 +24,7 @@ from experiments.bench import (
     second_run,
     shared_pictures,
     sweep,
+    vlm_memory,
     web,
 )
 from experiments.bench.common import Row, report
@@ -60,6 +61,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
         "LLaVA's maps against transformers' own generation of the same answers",
         lambda: llava.measure(4, 5),
     ),
+    "vlm-memory": (
+        "Three layers of a Qwen2.5-VL read, against plain generation and whole attention matrices",
+        lambda: vlm_memory.measure((1_000, 4_000)),
+    ),
     "memory": ("Peak memory over samples", lambda: memory.measure(200, 2000)),
     "large-set": ("Ten samples of 100,000", lambda: large_set.measure(100_000)),
     "asking": (
@@ -73,6 +78,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "layouts": (
         "Pictures seen for all questions of POPE's and MME's layouts, demo models",
         lambda: shared_pictures.layouts(20, 6),
+    ),
+    "pope": (
+        "POPE at its full size: 500 pictures, 6 questions in each of its three files, demo models",
+        lambda: shared_pictures.pope(500, 6),
     ),
     "ledgers": (
         "Rows of manifests: added, mended, opened",

@@ -96,7 +96,7 @@ def write_photographs(folder: Path, number: int, megapixels: float = 1.0) -> lis
     for i in range(number):
         [file] = source.glob(f"{_PHOTOGRAPHS[i % len(_PHOTOGRAPHS)]}.*")
         with Image.open(file) as picture:
-            inset = 4 * (i // len(_PHOTOGRAPHS))
+            inset = min(picture.size) / 3 * (i // len(_PHOTOGRAPHS)) * len(_PHOTOGRAPHS) / number
             box = (inset, inset, picture.width - inset, picture.height - inset)
             paths.append(folder / f"{i:04d}.jpg")
             picture.convert("RGB").resize(size, box=box).save(paths[-1], quality=90)

@@ -17,7 +17,7 @@ from api_cli.relevance.llava import LlavaRelevance
 from api_cli.relevance.llava.checkpoint import DEMO_FOLDER, LlavaCheckpoint
 from api_cli.runs.pictures import decode
 from experiments.bench.common import Row, compare, write_photographs
-from experiments.bench.peak import forget_peak, peak_megabytes
+from experiments.bench.peak import megabytes_beyond
 
 MIDDLE = {
     "vision_config": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
@@ -124,20 +124,7 @@ def ways(folder: Path, batch_size: int) -> tuple[Callable[[], object], Callable[
     return ours, bare
 
 
-def _print_memory(way: str, folder: str, batch_size: str) -> None:
-    """Print megabytes at the peak of one way, beyond those of the loaded model."""
-    ours, bare = ways(Path(folder), int(batch_size))
-    on_gpu = torch.cuda.is_available()
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.max_memory_allocated() / 1e6
-    else:
-        forget_peak()
-        before = peak_megabytes()
-    {"ours": ours, "bare": bare}[way]()
-    peak = torch.cuda.max_memory_allocated() / 1e6 if on_gpu else peak_megabytes()
-    print(peak - before)
-
-
 if __name__ == "__main__":
-    _print_memory(*sys.argv[1:])
+    [way, folder, batch_size] = sys.argv[1:]
+    work = dict(zip(("ours", "bare"), ways(Path(folder), int(batch_size)), strict=True))[way]
+    print(megabytes_beyond(work))

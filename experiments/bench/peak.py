@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
+
+
+def megabytes_beyond(work: Callable[[], object]) -> float:
+    """What `work` takes at its peak beyond what is held now: on the GPU where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.max_memory_allocated() / 1e6
+        work()
+        return torch.cuda.max_memory_allocated() / 1e6 - before
+    forget_peak()
+    before = peak_megabytes()
+    work()
+    return peak_megabytes() - before
 
 
 def peak_megabytes() -> float:

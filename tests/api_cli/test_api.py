@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from api_cli import clip_api
+from api_cli import clip_api, llava_api
 from api_cli.errors import UsageError
+from experiments.bench.shared_pictures import counting_pictures
 from tests.conftest import read_json_lines
 
 
@@ -41,6 +44,45 @@ def test_it_gives_the_pictures_the_command_writes(apiprompt, make_dataset, tmp_p
         with Image.open(path) as theirs:
             assert ours.size == theirs.size
             assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs)).max() <= 1
+
+
+@pytest.mark.parametrize("masking", [clip_api, llava_api])
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_a_picture_that_is_given_again_is_seen_once(masking, batch_size, photographs):
+    more = {"max_new_tokens": 1} if masking is llava_api else {}
+
+    def mask(images, queries):
+        return masking(images, queries, "demo", batch_size, -1, **more)
+
+    with Image.open(photographs["wide"]) as picture:
+        path = photographs["square"]
+        images = [picture, path, photographs["tall"], picture, str(path)]
+        queries = [f"what is {number}?" for number in range(len(images))]
+        with counting_pictures() as seen:
+            masked = mask(images, queries)
+        assert sum(seen) == 3
+        for image, query, ours in zip(images, queries, masked, strict=True):
+            [theirs] = mask([image], [query])
+            assert ours.size == theirs.size
+            assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs)).max() <= 1
+
+
+def test_pictures_that_are_made_when_asked_for_are_not_kept():
+    class Lazy(Sequence):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, place):
+            picture = Image.new("RGB", (40, 30))
+            alive[place] = picture
+            most.append(len(alive))
+            return picture
+
+    alive: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+    most: list[int] = []
+    masked = clip_api(Lazy(), ["what?"] * 4, "demo", 1, -1)
+    assert len({image.tobytes() for image in masked}) == 1
+    assert max(most) < 4
 
 
 def test_wrong_arguments_are_named():

@@ -127,6 +127,38 @@ def test_a_stderr_that_takes_nothing_fails_nobody_and_says_nothing_on_stdout(
     assert not (tmp_path / folder / "errors.jsonl").exists()
 
 
+INTERRUPTED = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["apiprompt", "clip", "--output-folder", "out"]
+from api_cli.__main__ import main
+main()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", ["typer", "api_cli.cli", "datasets_manager", "open_clip"])
+def test_ctrl_c_while_the_program_starts_is_one_line(name, tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(name=name)],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 130
+    [*_, line] = process.stderr.splitlines()
+    assert line.startswith("error: interrupted")
+    assert "Traceback" not in process.stderr
+    assert list(tmp_path.rglob("*.jpg")) == []
+
+
 @pytest.mark.process
 def test_without_a_stdout_the_pictures_are_made_all_the_same(make_dataset, tmp_path):
     root = make_dataset()

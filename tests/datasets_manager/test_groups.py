@@ -183,18 +183,38 @@ def test_groups_of_unequal_size_and_the_last_row_are_found(tmp_path):
         assert found == [b"%d" % n for n in range(15)]
 
 
-def test_shards_of_a_streamed_set_fetch_each_group_once_in_all(tmp_path, reads):
-    """Three processes, each with books of its own, over thirty groups in three files."""
+@pytest.mark.parametrize("shards", [3, 4, 7])
+def test_shards_of_a_streamed_set_fetch_each_group_once_in_all(shards, tmp_path, reads):
+    """Processes, each with books of its own, over thirty groups in three files."""
     paths = [
         write_pictures(tmp_path / f"{n}.parquet", rows=50, size=1000, group=5) for n in range(3)
     ]
-    for shard in range(3):
+    sizes = []
+    for shard in range(shards):
         groups = Groups()
         tables = [StreamedTable(str(path), groups) for path in paths]
         listed = one_sample_a_row(tables, Columns(image="image_1"))
         dataset = Dataset("streamed", [item for item in listed if isinstance(item, Sample)])
-        share = Launch().share(dataset, (shard, 3), Sample.shares_picture)
-        assert len(share) == 50
+        share = Launch().share(dataset, (shard, shards), Sample.shares_picture, Sample.shares_group)
+        sizes.append(len(share))
         with ThreadPoolExecutor(4) as pool:
             assert {*pool.map(len, pool.map(Sample.read_image, share))} == {1000}
+    assert sum(sizes) == 150
+    assert max(sizes) - min(sizes) <= 5
     assert sorted(reads) == sorted([(n, "image_1") for n in range(10)] * 3)
+
+
+def test_a_share_moves_by_an_eighth_at_most_to_keep_groups_whole():
+    for group, shards in ((7, 3), (10, 4), (13, 5), (100, 7), (210, 2)):
+        samples = [Sample(str(n), n, b"", "?", group=f"group {n // group}") for n in range(210)]
+        shares = [
+            Launch().share(samples, (shard, shards), Sample.shares_picture, Sample.shares_group)
+            for shard in range(shards)
+        ]
+        assert [sample for share in shares for sample in share] == samples
+        for number, share in enumerate(shares[:-1], start=1):
+            end = share[-1].index + 1
+            usual = 210 * number // shards
+            assert abs(end - usual) <= 210 // shards // 8
+            if any(border % group == 0 for border in range(usual - 210 // shards // 8, usual + 1)):
+                assert end % group == 0

@@ -310,11 +310,16 @@ def _weights_in(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     found = [file for file in sorted(folder.glob("*")) if file.suffix in _WEIGHTS_SUFFIXES]
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
+    if not found:
         raise ModelError(
             f"{folder}: expected {_CONFIG_NAME} and one weights file such as {_WEIGHTS_NAMES[0]}; "
-            f"weights files found: {names}"
+            "there is none"
+        )
+    if len(found) > 1:  # a trainer's folder: which epoch is meant is not for us to say
+        raise ModelError(
+            f"{folder}: which weights are meant? There are "
+            f"{', '.join(file.name for file in found)}; pass a folder with a copy of "
+            f"{_CONFIG_NAME} and one of them, or a link to it"
         )
     return found[0]
 

@@ -49,7 +49,8 @@ class Answering:
             eos_token_id=end,
             pad_token_id=tokenizer.pad_token_id,
         )
-        self._end = torch.tensor(end if isinstance(end, list) else [end])
+        ends = end if isinstance(end, list) else [end] if end is not None else []
+        self._end = torch.tensor(ends, dtype=torch.int64)
 
     def _require_room(self, longest: int) -> None:
         """Raises ValueError where a prompt and its answer do not fit into the context."""

@@ -22,11 +22,14 @@ class Prefix(NamedTuple):
         ids: E token ids, the last one the image's last.
         pixels: of the picture.
         layers: keys and values of every layer, (1, K, E, d) each.
+        deltas: (1, 1), by how much positions after it are off the number of tokens, where the
+            model places an image's tokens in rows and columns.
     """
 
     ids: list[int]
     pixels: torch.Tensor
     layers: list[Layer]
+    deltas: torch.Tensor | None = None
 
 
 class Padded(NamedTuple):

@@ -19,7 +19,7 @@ from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.fit import GridPart
 from api_cli.relevance.llava.answering import CACHE, Answering, in_turn
 from api_cli.relevance.llava.blocks import Block, Blocks
-from api_cli.relevance.llava.prefix import Layer, fill_cache, hand_out, layers_of, pad
+from api_cli.relevance.llava.prefix import Layer, Prefix, fill_cache, hand_out, layers_of, pad
 from api_cli.relevance.llava.readers import EAGER, SDPA, reading
 from api_cli.relevance.llava.views import map_size, one_map
 from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint
@@ -31,11 +31,11 @@ class _Prefixes(NamedTuple):
     """What the language model has made of some pictures and what comes before them.
 
     Attributes:
-        layers: keys and values of every layer, a row a picture.
+        parts: keys and values of every layer, a row a picture, part after part.
         rope_deltas: (P, 1), where the model counts positions by itself; else None.
     """
 
-    layers: list[Layer]
+    parts: list[list[Layer]]
     rope_deltas: torch.Tensor | None
 
 
@@ -97,6 +97,7 @@ class VlmRelevance(Answering):
         base = model.model
         self._decoder: Any = getattr(base, "language_model", None) or base.text_model
         self._shares = checkpoint.is_shareable
+        self._last: Prefix | None = None  # of the last batch's last picture
         self._text_config = model.config.get_text_config(decoder=True)
         # SDPA knows no soft cap; older versions of transformers take it all the same
         has_cap = getattr(self._text_config, "attn_logit_softcapping", None) is not None
@@ -131,8 +132,9 @@ class VlmRelevance(Answering):
         """Answer the questions, and note where each answer's passes looked.
 
         Images that hold the same pixels, as `prepare` made them once, are one picture: where
-        there are fewer pictures than questions, the prompt's beginning is read once a picture,
-        in families whose pictures are read alike whatever is asked.
+        there are fewer pictures than questions, the prompt's beginning is read once a picture, and
+        not at all where it is the last of the batch before, in families whose pictures are read
+        alike whatever is asked.
 
         Args:
             images: B images from `prepare`.
@@ -156,17 +158,16 @@ class VlmRelevance(Answering):
         ]
         prompts, starts = [list(part) for part in zip(*spliced, strict=True)]
         self._require_room(max(map(len, prompts)))
-        shared = share_pictures(images)
         ends = [start + len(block.ids) for start, block in zip(starts, blocks, strict=True)]
-        is_shared = (
-            self._shares
-            and len(shared.pixels) < len(images)
-            and all(len(prompt) > end for prompt, end in zip(prompts, ends, strict=True))
-        )
+        last, self._last = self._last, None
+        shared = self._share(images, prompts, ends, last)
+        if shared is None or not shared.knows_first:
+            last = None  # so that its memory can be used
         of_tokens = _kinds(prompts, starts, blocks)
-        if is_shared:
+        if shared is not None:
             ids, mask, kinds, lefts = _pad_twice(prompts, ends, of_tokens, self._pad_token)
-            prefixes = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks)
+            prefixes = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks, last)
+            last = None
         else:
             ids, mask = pad(prompts, 0, self._pad_token)
             lefts = [ids.shape[1] - len(prompt) for prompt in prompts]
@@ -176,13 +177,16 @@ class VlmRelevance(Answering):
         device = self.model.device
         found: dict[int, Relevance] = {}
         for rows, answered in in_turn(len(images), unanswered):
-            of_picture = (
-                self._hand_out(prefixes, [shared.owner[row] for row in rows])
-                if is_shared
-                else self._to_device(
+            if shared is not None:
+                cache = self._hand_out(prefixes, [shared.owner[row] for row in rows])
+                of_picture: dict[str, Any] = {}
+            else:
+                cache = fill_cache(self._text_config, [])
+                of_picture = self._to_device(
                     collate([blocks[row] for row in rows], self._blocks.family.counted)
                 )
-            )
+            if self._shares:
+                of_picture[CACHE] = cache
             looked_at = {name: of_all[rows].to(device) for name, of_all in kinds.items()}
             there = None if is_token is None else is_token[rows]
             with reading(self._decoder.layers, asked, places[rows], there) as readers:
@@ -191,6 +195,15 @@ class VlmRelevance(Answering):
             for b, row in enumerate(rows):
                 answer = None if answers is None else answers[b]
                 found[row] = self._result(maps[:, b], answer, asked, blocks[row])
+        if self._shares:
+            place = slice(lefts[row], lefts[row] + ends[row])
+            deltas = getattr(self.model.model, "rope_deltas", None)
+            self._last = Prefix(
+                prompts[row][: ends[row]],
+                images[row].pixels,
+                layers_of(cache, -1, place),
+                None if deltas is None else deltas[-1:],
+            )
         return [found[row] for row in range(len(images))]
 
     @property
@@ -206,6 +219,32 @@ class VlmRelevance(Answering):
             for name, value in tensors.items()
         }
 
+    def _share(
+        self,
+        images: Sequence[Prepared],
+        prompts: Sequence[list[int]],
+        ends: Sequence[int],
+        last: Prefix | None,
+    ) -> Shared | None:
+        """The batch's pictures, where reading their prompts' beginnings once each saves anything.
+
+        Args:
+            images: B images.
+            prompts: B prompts.
+            ends: where the beginning of each ends.
+            last: what is known of the batch before.
+        """
+        if not self._shares or any(len(p) <= end for p, end in zip(prompts, ends, strict=True)):
+            return None
+        prefixes = [prompt[:end] for prompt, end in zip(prompts, ends, strict=True)]
+        known = last if last is not None and last.ids in prefixes else None
+        shared = share_pictures(images, known and known.pixels)
+        one = {0: known.ids} if known is not None and shared.knows_first else {}
+        for owner, prefix in zip(shared.owner, prefixes, strict=True):
+            if one.setdefault(owner, prefix) != prefix:  # the question comes before the picture
+                return None
+        return shared if len(shared.new) < len(images) else None
+
     def _read_prefixes(
         self,
         shared: Shared,
@@ -214,34 +253,45 @@ class VlmRelevance(Answering):
         kinds: Mapping[str, torch.Tensor],
         width: int,
         blocks: Sequence[Block],
+        last: Prefix | None,
     ) -> _Prefixes:
         """The first `width` tokens of every picture's first row, as the model reads them."""
-        device = self.model.device
+        parts: list[list[Layer]] = []
+        deltas = []
+        if last is not None:
+            parts.append([tuple(_filled_before(part, width) for part in x) for x in last.layers])
+            deltas.append(last.deltas)
         firsts = [shared.owner.index(picture) for picture in range(len(shared.pixels))]
-        seen = mask[firsts, :width].to(device)
+        firsts = firsts[len(parts) :]
         base = self.model.model
         has_mrope = hasattr(base, "rope_deltas")  # it works positions out by itself
-        positions = {} if has_mrope else {"position_ids": (seen.cumsum(-1) - 1).clamp(min=0)}
-        cache: Any = fill_cache(self._text_config, [])
-        base(
-            input_ids=ids[firsts, :width].to(device),
-            attention_mask=seen,
-            use_cache=True,
-            **positions,
-            **{name: rows[firsts, :width].to(device) for name, rows in kinds.items()},
-            **self._to_device(
-                collate([blocks[first] for first in firsts], self._blocks.family.counted)
-            ),
-            **{CACHE: cache},
-        )
-        return _Prefixes(layers_of(cache), base.rope_deltas if has_mrope else None)
+        if firsts:
+            device = self.model.device
+            seen = mask[firsts, :width].to(device)
+            positions = {} if has_mrope else {"position_ids": (seen.cumsum(-1) - 1).clamp(min=0)}
+            cache: Any = fill_cache(self._text_config, [])
+            base(
+                input_ids=ids[firsts, :width].to(device),
+                attention_mask=seen,
+                use_cache=True,
+                **positions,
+                **{name: rows[firsts, :width].to(device) for name, rows in kinds.items()},
+                **self._to_device(
+                    collate([blocks[first] for first in firsts], self._blocks.family.counted)
+                ),
+                **{CACHE: cache},
+            )
+            parts.append(layers_of(cache))
+            deltas.append(base.rope_deltas if has_mrope else None)
+        known = [delta for delta in deltas if delta is not None]
+        return _Prefixes(parts, torch.cat(known) if known else None)
 
-    def _hand_out(self, prefixes: _Prefixes, owner: Sequence[int]) -> dict[str, Any]:
-        """Each question's picture as the model has read it, by what `generate` calls it."""
+    def _hand_out(self, prefixes: _Prefixes, owner: Sequence[int]) -> Any:
+        """A cache with each question's picture as the model has read it."""
         if prefixes.rope_deltas is not None:
             index = torch.tensor(owner, device=prefixes.rope_deltas.device)
             self.model.model.rope_deltas = prefixes.rope_deltas[index]
-        return {CACHE: fill_cache(self._text_config, hand_out([prefixes.layers], owner))}
+        return fill_cache(self._text_config, hand_out(prefixes.parts, owner))
 
     def _result(
         self,
@@ -286,6 +336,11 @@ def _filled(tensor: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
         for part in (0, want - have)
     ]
     return F.pad(tensor, missing) if any(missing) else tensor
+
+
+def _filled_before(part: torch.Tensor, width: int) -> torch.Tensor:
+    """Keys or values (1, K, E, d) as the last of (1, K, width, d); what comes before is masked."""
+    return F.pad(part, (0, 0, width - part.shape[2], 0))
 
 
 def _kinds(

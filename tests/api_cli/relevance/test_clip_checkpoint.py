@@ -37,7 +37,7 @@ def offline(monkeypatch):
         ("ViT-B-32", "laion", "laion2b_s34b_b79k"),
         ("ViT-B-32", None, "--model-name demo"),
         ("hf-hub:nobody/nothing", None, "open_clip_config.json could not be read"),
-        ("local-dir:nowhere", None, "weights files found: none"),
+        ("local-dir:nowhere", None, "such as open_clip_model.safetensors; there is none"),
         ("demo", "openai", "does not go with --model-name demo"),
     ],
 )
@@ -45,6 +45,22 @@ def test_a_model_that_cannot_be_had_is_named(model_name, pretrained, says):
     with pytest.raises(ModelError) as error:
         ClipCheckpoint(model_name, pretrained).identity  # noqa: B018
     assert says in str(error.value)
+
+
+def test_of_a_trainers_epochs_the_one_that_is_meant_is_asked_for(tmp_path):
+    folder = tmp_path / "checkpoints"
+    write_clip(folder, image_size=32, patch_size=16)
+    [weights] = folder.glob("open_clip_model*")
+    for epoch in (1, 2):
+        shutil.copy(weights, folder / f"epoch_{epoch}.safetensors")
+    weights.unlink()
+    with pytest.raises(ModelError, match=r"are meant\? There are epoch_1\.\w+, epoch_2"):
+        ClipCheckpoint(str(folder))
+    chosen = tmp_path / "second"
+    chosen.mkdir()
+    shutil.copy(folder / "open_clip_config.json", chosen)
+    (chosen / "epoch_2.safetensors").symlink_to(folder / "epoch_2.safetensors")
+    assert ClipCheckpoint(str(chosen)).create_model() is not None
 
 
 def test_average_pooling_and_normalised_attention_are_refused(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from api_cli.runs.model_card import ModelCard, forget, recall, remember
 
-CARD = ModelCard("small", "0123456789abcdef", 4, (7, 7), -2, "fp32")
+CARD = ModelCard("small", "0123456789abcdef", 4, (7, 7), -2, "fp32", (0, 1, 2, 3))
 WORDS = ("clip", "small")
 
 
@@ -90,12 +90,22 @@ def test_a_damaged_file_of_cards_is_no_cards_and_written_anew(content, tmp_path,
         ("default_layer", None),
         ("weights", 3),
         ("short_name", ["small"]),
+        ("readable_layers", 4),
+        ("readable_layers", ["1", 3]),
     ],
 )
 def test_a_card_with_a_value_of_another_type_is_none(field, value: Any, tmp_path, weights):
     remember(tmp_path, WORDS, CARD, [weights])
     cards = json.loads((tmp_path / "models.json").read_text())
     cards["clip small"][field] = value
+    (tmp_path / "models.json").write_text(json.dumps(cards))
+    assert recall(tmp_path, WORDS) is None
+
+
+def test_a_card_of_a_version_that_knew_less_is_none(tmp_path, weights):
+    remember(tmp_path, WORDS, CARD, [weights])
+    cards = json.loads((tmp_path / "models.json").read_text())
+    del cards["clip small"]["readable_layers"]
     (tmp_path / "models.json").write_text(json.dumps(cards))
     assert recall(tmp_path, WORDS) is None
 

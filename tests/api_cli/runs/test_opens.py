@@ -1,4 +1,7 @@
-"""A run folder opens in `datasets` as it is, whatever the keys, the columns and their values."""
+"""A run folder opens in `datasets` as it is, whatever the keys, the columns and their values.
+
+`python -m tests.api_cli.runs.test_opens 5000` tries so many.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import datetime
 import io
 import json
 import math
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -287,17 +291,27 @@ keys = st.sampled_from(KEYS) | texts
 tables = st.dictionaries(keys, st.dictionaries(names, values, max_size=4), min_size=1, max_size=6)
 
 
+def promise(examples: int) -> Callable[[], None]:
+    """The promise, over so many examples."""
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(tables, st.integers(1, 3))
+    @example(column("yes", 3, ["a"]), 1)
+    def opens(rows: Mapping[str, Row], groups: int) -> None:
+        check(rows, groups)
+
+    return opens
+
+
 @pytest.mark.slow
-@settings(
-    max_examples=12,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-@given(tables, st.integers(1, 3))
-@example(column("yes", 3, ["a"]), 1)
-def test_whatever_the_keys_columns_and_values_the_folder_opens(rows, groups):
-    check(rows, groups)
+def test_whatever_the_keys_columns_and_values_the_folder_opens():
+    promise(12)()
 
 
 @given(st.lists(st.dictionaries(names, values, max_size=3), max_size=5))
@@ -313,3 +327,9 @@ def test_rows_are_fit_for_good(rows):
     assert not again.mixed
     assert json.dumps([again.fit(row) for row in fitted]) == json.dumps(fitted)
     assert again.describe() == columns.describe()
+
+
+if __name__ == "__main__":
+    datasets.disable_progress_bars()
+    promise(int(sys.argv[1]))()
+    print(f"{sys.argv[1]} examples: the folder opens with all of them")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,8 @@ from tests.tiny_vlms import SETUPS
 
 pytestmark = [
     pytest.mark.model,
-    # PaliGemma's and GLM-4V's own processors
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # the processors' own, with an older numpy or transformers
+    pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning"),
 ]
 
 ASKED = ("What is it?", "How many of them wear a hat, and why?", "Where?")
@@ -37,16 +39,22 @@ def layers_of(model):
     return [n for n in layers if kinds is None or kinds[n] == "full_attention"]
 
 
-def eager_passes(folder, model, image, question):
-    """Of every pass and layer the image's part of attention (H, N), and the answer.
-
-    By transformers alone, with whole attention matrices; the processor has the whole prompt at
-    once, with nothing spliced. What a window has left behind is 0.
-    """
-    processor = AutoProcessor.from_pretrained(folder)
+@cache
+def loaded_anew(folder):
+    """By transformers alone, with whole attention matrices."""
     eager = AutoModelForImageTextToText.from_pretrained(
         folder, attn_implementation="eager", dtype=torch.float32
     )
+    return AutoProcessor.from_pretrained(folder), eager
+
+
+def eager_passes(folder, model, image, question):
+    """Of every pass and layer the image's part of attention (H, N), and the answer.
+
+    The processor has the whole prompt at once, with nothing spliced. What a window has left behind
+    is 0.
+    """
+    processor, eager = loaded_anew(folder)
     if processor.chat_template is None:
         text = f"<image>{question}"
     else:
@@ -143,6 +151,37 @@ def test_a_picture_that_questions_share_has_the_maps_of_the_separate_way(setup, 
         assert one.facts == other.facts
 
 
+@pytest.mark.parametrize("setup", SETUPS)
+def test_a_picture_that_lies_in_two_batches_has_the_maps_of_the_separate_way(setup, vlm):
+    model = vlm(setup)
+    [layer, *_] = layers_of(model)
+    a, b, c = (model.prepare(picture(size)) for size in ((90, 300), (64, 64), (200, 140)))
+    batches = [[a, b], [b, b, c], [c], [c, a], [b]]
+    questions = [f"{ASKED[n % 3]} {n}" for n in range(9)]
+    rest = iter(questions)
+    found = [
+        one
+        for batch in batches
+        for one in model.relevance(batch, [next(rest) for _ in batch], [layer])
+    ]
+    fresh = [image._replace(pixels=image.pixels.clone()) for batch in batches for image in batch]
+    for image, question, one in zip(fresh, questions, found, strict=True):
+        [alone] = model.relevance([image], [question], [layer])
+        assert_near(one.maps, alone.maps, 1e-4)
+        assert one.facts == alone.facts
+
+
+def test_a_question_before_the_picture_is_not_shared(vlm_folder):
+    checkpoint = VlmCheckpoint(str(vlm_folder("internvl")))
+    model = VlmRelevance(checkpoint, prompt_template="{question}\n<image>\nAnswer:")
+    image = model.prepare(picture((64, 64)))
+    together = model.relevance([image] * 3, ASKED, [2])
+    for question, found in zip(ASKED, together, strict=True):
+        [alone] = model.relevance([image], [question], [2])
+        assert_near(found.maps, alone.maps, 1e-4)
+        assert found.facts == alone.facts
+
+
 def test_which_families_share_pictures(vlm_folder):
     apart = {
         setup
@@ -153,20 +192,24 @@ def test_which_families_share_pictures(vlm_folder):
     assert apart == {"qwen3_5", "gemma3", "paligemma", "paligemma2"}
 
 
-def test_a_shared_picture_goes_through_the_tower_once(vlm):
-    model = vlm("internvl")
-    sizes = []
-    tower = model.model.model.vision_tower
-    handle = tower.register_forward_pre_hook(
-        lambda _, __, given: sizes.append(len(given["pixel_values"])), with_kwargs=True
-    )
-    image = model.prepare(picture((64, 64)))
+@pytest.mark.parametrize("setup", ["internvl", "qwen2_5_vl"])
+def test_a_shared_picture_goes_through_the_tower_once_also_in_two_batches(setup, vlm):
+    model = vlm(setup)
+    times = []
+    base = model.model.model
+    tower = base.vision_tower if setup == "internvl" else base.visual
+    handle = tower.register_forward_pre_hook(lambda *_: times.append(1))
+    image, other = (model.prepare(picture(size)) for size in ((64, 64), (90, 200)))
     model.relevance([image] * 3, ASKED, [1])
+    model.relevance([image], ASKED[:1], [1])
+    assert len(times) == 1
+    model.relevance([image, other, other], ASKED, [1])
+    model.relevance([other], ASKED[:1], [1])
     handle.remove()
-    assert sizes == [len(image.pixels)]
+    assert len(times) == 2
 
 
-@pytest.mark.parametrize("setup", ["qwen2_5_vl", "internvl", "llava_next"])
+@pytest.mark.parametrize("setup", SETUPS)
 @pytest.mark.parametrize("name", ["square", "wide", "tall"])
 def test_masked_photographs_are_those_of_a_literal_evaluation(
     setup, name, vlm, vlm_folder, photographs
@@ -178,7 +221,7 @@ def test_masked_photographs_are_those_of_a_literal_evaluation(
     settings = MaskSettings(5, 3, "LANCZOS", 0)
     ours, theirs = (
         np.asarray(apply_mask(image, llava_mask(m[None], settings), settings, seen.part.box), int)
-        for m in (found.maps[2, 0], maps[2])
+        for m in (found.maps[-1, 0], maps[-1])
     )
     assert np.abs(ours - theirs).max() <= 1
 

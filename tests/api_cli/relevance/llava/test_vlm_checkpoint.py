@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from transformers import CONFIG_MAPPING
 
 from api_cli.cli import app
@@ -28,8 +29,8 @@ from tests.conftest import read_json_lines
 
 pytestmark = [
     pytest.mark.model,
-    # GLM-4V's own processor
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # the processors' own, with an older numpy or transformers
+    pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning"),
 ]
 
 
@@ -176,6 +177,32 @@ def test_the_command_says_the_grid_of_every_sample(vlm_folder, apiprompt, make_d
     assert "loading" not in again.stderr  # the maps are kept
 
 
+def test_a_layer_that_cannot_be_read_opens_no_folder_in_a_second_run(
+    vlm_folder, apiprompt, make_dataset, tmp_path
+):
+    flags = ["--dataset", "imagefolder", "--data-root", make_dataset(), "--max-new-tokens", "1"]
+    flags += ["--model-name", vlm_folder("gemma3")]
+    apiprompt("vlm", *flags)
+    folders = set((tmp_path / "experiments").rglob("*"))
+    refused = apiprompt("vlm", *flags, "--layer-index", "2", status=2)
+    assert "those that can be read are 1, 3" in refused.stderr
+    assert set((tmp_path / "experiments").rglob("*")) == folders
+
+
 def test_vlm_is_llava_by_another_name():
     [vlm] = [command for command in app.registered_commands if command.name == "vlm"]
     assert vlm.callback is llava
+
+
+def test_a_model_that_names_no_end_answers_to_the_last_token(copy):
+    folder = copy("qwen2_vl")
+    for name in ("config.json", "generation_config.json"):
+        content = json.loads((folder / name).read_text())
+        for part in (content, content.get("text_config", {})):
+            if "eos_token_id" in part:
+                part["eos_token_id"] = None
+        (folder / name).write_text(json.dumps(content))
+    model = VlmRelevance(VlmCheckpoint(str(folder)), max_new_tokens=3)
+    image = model.prepare(Image.new("RGB", (64, 64)))
+    [found] = model.relevance([image], ["what?"], [1])
+    assert found.facts["auxiliary_tokens"] == 3
