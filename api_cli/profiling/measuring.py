@@ -135,7 +135,7 @@ class Measuring:
         scores = [scores_of(self._method, found.mean(row), cells) for row in self._rows]
         place = self._spool.put(np.stack([found.maps[read] for read in self._single]))
         self.measured[key] = Measured(loaded.picture.sha256, cells, np.array(scores), place)
-        return [Written(self, {}, flat=False)]
+        return [Written(self, {}, flat=False, facts={})]
 
     def mean_scores(self, measured: Measured, layers: Sequence[int]) -> NDArray[np.float64]:
         """(M, 3): of the mean of some layers' maps, by their place among `single`."""

@@ -175,11 +175,8 @@ def _asked(config: AnyProfileConfig, auxiliary: Auxiliary, card: ModelCard) -> _
             )
     if config.layer_index is not None:
         groups = resolve_layers(config.layer_index, card)
-    elif any(card.grid):
-        groups = [(layer,) for layer in range(card.number_of_layers)]
     else:
-        readable = card.readable_layers
-        groups = [(layer,) for layer in readable]
+        groups = [(layer,) for layer in card.readable_layers]
     layers = sorted({layer for group in groups for layer in group})
     single = [Read(layer, config.softmax[0], config.token_weights[0]) for layer in layers]
     by_layer = {read.layer: read for read in single}

@@ -18,6 +18,7 @@ from api_cli.scoring.exports import ANSWERS, PICTURES
 from api_cli.scoring.metrics import METRICS
 from datasets_manager.registry import registered
 from experiments.maintenance import flags_table
+from experiments.maintenance.models_table import put
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -153,5 +154,5 @@ def test_links_within_the_repository_lead_somewhere():
 
 def test_flags_are_those_of_the_command_line():
     page = flags_table.PAGE.read_text(encoding="utf-8")
-    written = flags_table.put(page, flags_table.tables(), "flags")
+    written = put(page, flags_table.tables(), "flags")
     assert written == page, "run python -m experiments.maintenance.flags_table"

@@ -39,7 +39,8 @@ def configuration(method: str, chosen: Mapping[str, Any], device: str) -> RunCon
 
 def differing(config: RunConfig) -> dict[str, Any]:
     """What a configuration says beside what is so by default, in YAML's own types."""
-    usual = type(config)()
+    kind: type[Any] = type(config)
+    usual = kind()
     return {
         f.name: plain(getattr(config, f.name))
         for f in fields(config)
