@@ -20,9 +20,10 @@ from PIL import Image
 from tests import hub_copies, layouts
 from tests.conftest import write_json_lines
 
+OWN = [f"{name}{number}" for number in range(4) for name in ("square", "wide", "tall")]
 VARIABLES = {
     "APIPROMPT_MODEL_NAME": "demo",  # for the large models that every set but `demo` gets
-    "APIPROMPT_RANGE": "0 4",
+    "APIPROMPT_RANGE": "0 12",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "OPENAI_API_KEY": "none",
@@ -33,8 +34,10 @@ _WORDS = {
     '"ViT-L-14-336"': '"demo", layer_index=-2',  # of the library
     '"llava-v1.5-7b"': '"demo", layer_index=None',
     "llava-hf/llava-1.5-7b-hf": "demo",
+    "--config autov": "--config autov --layer-index 1,2",
     "{000..009}": "{000..000}",
     "--layer-index 20,21,22": "--layer-index 1,2,3",
+    "Qwen/Qwen2.5-VL-7B-Instruct": "demo",
     "--model-name 7b": "--model-name demo",
     "--model-name 13b": "--model-name demo",
     "--precision bf16": "--precision fp32",
@@ -59,21 +62,28 @@ def furnish(folder: Path, photographs: dict[str, Path]) -> None:
     root = folder / "dataset"
     layouts.write_mm_vet(root / "mm-vet", photographs)
     layouts.write_llava_wild(root / "LLaVA_Wild" / "llava-bench-in-the-wild", photographs)
+    layouts.write_vstar(root / "vstar", photographs)
     layouts.write_pope(root / "POPE", photographs)
     pictures = [photographs[name].read_bytes() for name in ("square", "wide")]
     hub_copies.write_gqa(folder / "copies" / "GQA", pictures)
     for name in ("my_images", "photos"):
         own = folder / name
         own.mkdir()
-        for key in ("square", "wide"):
-            Image.open(photographs[key]).convert("RGB").save(own / f"{key}.jpg")
+        for number, key in enumerate(OWN):
+            picture = Image.open(photographs[key.rstrip("0123456789")]).convert("RGB")
+            picture.rotate(number).save(own / f"{key}.jpg")
     rows = [
-        {"file_name": f"{key}.jpg", "question": "What is this?", "answer": "a red cat"}
-        for key in ("square", "wide")
+        {
+            "file_name": f"{key}.jpg",
+            "question": "What is this?",
+            "answer": "a red cat",
+            "bbox": [9, 9, 90, 90],
+        }
+        for key in OWN
     ]
     write_json_lines(folder / "my_images" / "metadata.jsonl", rows)
     for name in ("photo.jpg", "cat.jpg"):
-        shutil.copy(folder / "photos" / "wide.jpg", folder / name)
+        shutil.copy(folder / "photos" / "wide0.jpg", folder / name)
     (folder / "my_package").mkdir()
     (folder / "my_package" / "sets.py").write_text(
         "from datasets_manager import loader\n@loader\ndef load(root, options): return []\n"
@@ -95,7 +105,7 @@ class _Model(BaseHTTPRequestHandler):
     """Answers whatever it is asked, and judges whatever it is shown."""
 
     def do_GET(self) -> None:
-        names = ("llava-1.5-13b", "gpt-4o", "gpt-4-0613")
+        names = ("llava-1.5-7b", "llava-1.5-13b", "gpt-4o", "gpt-4-0613")
         self._reply({"data": [{"id": name} for name in names]})
 
     def do_POST(self) -> None:
