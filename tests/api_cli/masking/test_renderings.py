@@ -210,7 +210,7 @@ def scenes(draw_one, flat=False) -> Scene:
     return Scene(Image.fromarray(levels), Mask(values, flat, kept), box, name)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(scene=scenes())
 @pytest.mark.parametrize("name", RENDERINGS)
 def test_whatever_the_picture_its_renderings_keep_their_bounds(name, scene):
@@ -232,7 +232,7 @@ def test_whatever_the_picture_its_renderings_keep_their_bounds(name, scene):
     assert abs(min(part.size) - exact) <= 1, "a crop keeps its proportions"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(scene=scenes(flat=True))
 @pytest.mark.parametrize("name", RENDERINGS)
 def test_a_flat_mask_leaves_the_image_as_it_is(name, scene):
@@ -243,7 +243,7 @@ def test_a_flat_mask_leaves_the_image_as_it_is(name, scene):
     assert facts in ({}, {"crop_box": [0, 0, *scene.image.size]})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(scene=scenes())
 def test_warping_shrinks_nothing_below_its_floor_and_loses_nothing(scene):
     from api_cli.masking.renderings.warp import strips
