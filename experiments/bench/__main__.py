@@ -93,7 +93,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     ),
     "gallery": (
         "A gallery against its thumbnails alone, pictures of a megapixel",
-        lambda: gallery.measure(2_000, 2),
+        lambda: gallery.measure(2_000, 3),
     ),
     "recipes": (
         "Twelve settings from kept maps, and --relative, against the same without",

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from api_cli.console import Console
 from api_cli.options.clip import ClipConfig
 from api_cli.options.launch import Launch, default_num_workers
@@ -42,7 +44,7 @@ def measure(samples: int, rounds: int) -> list[Row]:
     """
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        originals = write_photographs(root / "pictures", samples)
+        originals = _write_pictures(root, samples)
         rows = [
             {"key": path.stem, "file_name": path.name, "question": f"What is in picture {n}?"}
             for n, path in enumerate(originals)
@@ -84,6 +86,19 @@ def measure(samples: int, rounds: int) -> list[Row]:
                 "first picture s": _first_picture(root / "SHOW" / "index.html"),
             }
         ]
+
+
+def _write_pictures(root: Path, number: int) -> list[Path]:
+    """So many different pictures: photographs, each with a patch of a colour of its own."""
+    photographs = write_photographs(root / "photographs", min(number, 120))
+    (root / "pictures").mkdir()
+    paths = []
+    for n in range(number):
+        with Image.open(photographs[n % len(photographs)]) as image:
+            image.paste((n % 256, n // 256 * 16, 128), (0, 0, 96, 96))
+            paths.append(root / "pictures" / f"{n:04d}.jpg")
+            image.save(paths[-1], quality=90)
+    return paths
 
 
 def _first_picture(page: Path) -> Any:
