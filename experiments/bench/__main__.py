@@ -20,6 +20,7 @@ from experiments.bench import (
     published,
     second_run,
     shared_pictures,
+    start_up,
     sweep,
     vlm_memory,
 )
@@ -82,6 +83,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "ledgers": (
         "Rows of manifests: added, mended, opened",
         lambda: ledgers.measure(40_000, 20_000, 200_000),
+    ),
+    "start-up": (
+        "A finished run of 200,000 rows, started again",
+        lambda: start_up.measure(200_000),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }
