@@ -18,6 +18,7 @@ from experiments.bench import (
     one_device,
     processes,
     published,
+    recipes,
     second_run,
     shared_pictures,
     start_up,
@@ -87,6 +88,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "start-up": (
         "A finished run of 200,000 rows, started again",
         lambda: start_up.measure(200_000),
+    ),
+    "recipes": (
+        "Twelve settings from kept maps, and --relative, against the same without",
+        lambda: recipes.kept_maps(8, 3) + recipes.relative(4, 5),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }

@@ -163,10 +163,10 @@ class Turn(NamedTuple):
 
 
 def in_turn(number: int, unanswered: Collection[int]) -> list[Turn]:
-    """All rows, those without an answer first, if there are any."""
+    """All rows, those without an answer last, if there are any."""
     rows = range(number)
     turns = (
-        Turn([row for row in rows if row in unanswered], answered=False),
         Turn([row for row in rows if row not in unanswered], answered=True),
+        Turn([row for row in rows if row in unanswered], answered=False),
     )
     return [turn for turn in turns if turn.rows]

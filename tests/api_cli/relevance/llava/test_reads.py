@@ -106,7 +106,7 @@ def test_other_families_reads_are_those_of_eager_attention(setup, vlm, vlm_folde
     for read, ours in zip(reads, found.maps[:, 0], strict=True):
         if read.softmax == "all" or read.layer in layers_of(model):  # all the image is there
             theirs = one_map(expected(passes, read).numpy(), prepared.more.views)
-            np.testing.assert_allclose(ours, theirs, atol=2e-4 * max(np.ptp(theirs), 1e-3))
+            np.testing.assert_allclose(ours, theirs, atol=2e-4 * max(float(np.ptp(theirs)), 1e-3))
 
 
 @pytest.mark.parametrize("setup", ["llava", "qwen2_5_vl", "gemma3"])
