@@ -23,6 +23,7 @@ from experiments.bench import (
     renderings,
     second_run,
     shared_pictures,
+    start_up,
     sweep,
     vlm_memory,
     web,
@@ -94,6 +95,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "gallery": (
         "A gallery against its thumbnails alone, pictures of a megapixel",
         lambda: gallery.measure(2_000, 3),
+    ),
+    "start-up": (
+        "A finished run of 200,000 rows, started again",
+        lambda: start_up.measure(200_000),
     ),
     "recipes": (
         "Twelve settings from kept maps, and --relative, against the same without",
