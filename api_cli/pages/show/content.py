@@ -20,7 +20,7 @@ from datasets_manager import available_datasets
 
 Json = dict[str, Any]
 Groups = Callable[[Row], Iterable[str]]
-_TITLES = {"file_name": "Masked", "crop_file_name": "Crop"}
+_TITLES = {"file_name": "Masked"}
 _SHOWN = OWN_COLUMNS | {"file_name", "answer", "answers"}  # in places of their own
 
 
@@ -139,12 +139,16 @@ def _run(row: Row | None, error: Row | None, drawn: DrawnRun[Picture] | None) ->
     return {
         "heat": _picture(drawn.heat),
         "pictures": [
-            [_TITLES.get(column, column.removesuffix("_file_name")), _picture(picture)]
+            [_TITLES.get(column, _title(column)), _picture(picture)]
             for column, picture in drawn.pictures.items()
         ],
         "auxiliary": None if answer is None else _as_text(answer),
         "remarks": _remarks(row),
     }
+
+
+def _title(column: str) -> str:
+    return column.removesuffix("_file_name").replace("_", " ").capitalize()
 
 
 def _remarks(row: Row) -> list[str]:

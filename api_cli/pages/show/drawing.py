@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -15,7 +16,7 @@ from api_cli.pages.show.heat import HeatMaps
 from api_cli.pages.show.originals import Originals
 from api_cli.pages.show.runs import GoneError, Item, Run
 from api_cli.runs.ledger import Row
-from api_cli.runs.pictures import decode, size_of
+from api_cli.runs.pictures import decode
 
 _AHEAD = 64  # samples that are drawn before they are asked for
 _NO_ORIGINAL = (232, 232, 232)  # under a heat map whose picture is gone
@@ -66,8 +67,9 @@ class Shrunk(NamedTuple):
 
 def shrink(content: bytes, side: int) -> Shrunk:
     """A picture whose longer side is `side` pixels at most. Raises what `decode` raises."""
-    width, height = size_of(content)
     image = decode(content, least=side)
+    with Image.open(io.BytesIO(content)) as stored:
+        width, height = stored.size
     if (width > height) != (image.width > image.height):  # by its orientation
         width, height = height, width
     scale = min(1, side / max(width, height))

@@ -98,7 +98,7 @@ class HeatMaps:
     def _kept(store: MapStore | None, settings: Mapping[str, Any], subject: Row) -> Array | None:
         layer, image = settings.get("layer_index"), subject.get("image_sha256")
         if store is None or not isinstance(layer, int) or not isinstance(image, str):
-            return None
+            return None  # of a layer that is read in a way that is not known here
         query = subject.get("query") or subject.get("question")
         found = store.get(image, str(query), [layer])
         return None if found is None else found.maps[0]

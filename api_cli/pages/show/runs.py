@@ -56,7 +56,7 @@ class Run(NamedTuple):
 
     def path_of(self, name: object) -> Path:
         """The path of a file that its manifest names. Raises GoneError for one elsewhere."""
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
             raise GoneError("the manifest names no file of the run folder")
         return self.folder / name
 
