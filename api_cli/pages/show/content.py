@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.asking.answers import is_cut_empty
@@ -60,10 +61,15 @@ class Asked(NamedTuple):
         ]
 
 
-def read_asked(runs: Sequence[Run]) -> Asked:
-    """The answers about runs' pictures, and about their originals in the same way."""
+def read_asked(runs: Sequence[Run], named: Sequence[Path]) -> Asked:
+    """The answers about runs' pictures, and about their originals in the same way.
+
+    Args:
+        runs: that are shown.
+        named: folders of answers about originals that do not stand beside them.
+    """
     of_runs = [read_answered(run.folder) for run in runs]
-    plain = read_plain(runs)
+    plain = read_plain(runs, named)
     found: dict[str, str] = {}
     for there in (*of_runs, *plain.values()):
         for name, answered in there.items():

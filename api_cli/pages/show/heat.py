@@ -13,11 +13,13 @@ from api_cli.masking import CLIP, LLAVA, Array, Box, MaskSettings, Method, minma
 from api_cli.masking.heatmap import overlay
 from api_cli.pages.show.originals import Originals
 from api_cli.pages.show.runs import GoneError, Run
+from api_cli.relevance import Read
 from api_cli.relevance.fit import part_of_padded
 from api_cli.runs.ledger import Row
 from api_cli.runs.map_store import MapStore, find_store
 from api_cli.runs.pictures import decode
 from api_cli.runs.rendering import MAPS_SUFFIX
+from api_cli.runs.settings import LATER, reads_of
 
 _METHODS = {method.name: method for method in (CLIP, LLAVA)}
 
@@ -96,12 +98,22 @@ class HeatMaps:
 
     @staticmethod
     def _kept(store: MapStore | None, settings: Mapping[str, Any], subject: Row) -> Array | None:
-        layer, image = settings.get("layer_index"), subject.get("image_sha256")
-        if store is None or not isinstance(layer, int) or not isinstance(image, str):
-            return None  # of a layer that is read in a way that is not known here
-        query = subject.get("query") or subject.get("question")
-        found = store.get(image, str(query), [layer])
-        return None if found is None else found.maps[0]
+        image, query = subject.get("image_sha256"), subject.get("query") or subject.get("question")
+        reads = _reads(settings)
+        if store is None or not reads or not isinstance(image, str):
+            return None
+        found = store.get(image, str(query), reads)
+        return None if found is None else found.maps.mean(axis=0)
+
+
+def _reads(settings: Mapping[str, Any]) -> tuple[Read, ...]:
+    """What the model was asked for; nothing where that is said in a way that is not known here."""
+    values = {**LATER, **settings}
+    try:
+        layers = [int(layer) for layer in str(values["layer_index"]).split("+")]
+    except (KeyError, ValueError):
+        return ()
+    return reads_of(layers, values)
 
 
 def merge(maps: Array, method: Method) -> Array:

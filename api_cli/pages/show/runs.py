@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,14 +174,26 @@ def read_answered(folder: Path) -> dict[str, Answered]:
     return found
 
 
-def read_plain(runs: Iterable[Run]) -> dict[str, dict[str, Answered]]:
-    """Answers about the originals of the runs' datasets: by dataset, then as `read_answered`."""
+def is_plain(folder: Path) -> bool:
+    """Whether a folder is none of a run but of answers about originals."""
+    return folder.name.startswith(PLAIN) and bool(answers_folders(folder))
+
+
+def read_plain(runs: Iterable[Run], named: Sequence[Path]) -> dict[str, dict[str, Answered]]:
+    """Answers about the originals of the runs' datasets: by dataset, then as `read_answered`.
+
+    Args:
+        runs: beside which they are looked for.
+        named: folders of such answers, wherever they are.
+    """
     found: dict[str, dict[str, Answered]] = {}
     for run in runs:
         if isinstance(run.data, str):
             continue
         of_dataset = found.setdefault(run.dataset, {})
-        for folder in sorted(run.output_folder.glob(f"{PLAIN}{safe_name(run.data.dataset)}-*/")):
+        pattern = f"{PLAIN}{safe_name(run.data.dataset)}-*"
+        beside = sorted(run.output_folder.glob(f"{pattern}/"))
+        for folder in [*(path for path in named if fnmatchcase(path.name, pattern)), *beside]:
             for name, answered in read_answered(folder).items():
                 about = answered.answers.about
                 chosen = {k: v for k, v in about.items() if k not in _OF_PICTURES}

@@ -15,7 +15,7 @@ from api_cli.pages.show.contact_sheet import MOST_SAMPLES, write_contact_sheet
 from api_cli.pages.show.content import describe_item, describe_runs, groups_of, read_asked
 from api_cli.pages.show.drawing import Drawing
 from api_cli.pages.show.page import Beside, Inline, claim, write_page
-from api_cli.pages.show.runs import Item, Run, read_items, read_runs
+from api_cli.pages.show.runs import Item, Run, is_plain, read_items, read_runs
 from api_cli.runs.files import naming
 
 _LARGE_MAIL = 20_000_000  # bytes; what mail servers take at most
@@ -35,24 +35,29 @@ def show(config: ShowConfig, console: Console) -> Path:
     """
     if not config.runs:
         raise UsageError("no run folder named: apiprompt show RUN...")
-    runs = read_runs(config.runs, config.data_root)
+    plain = [path for path in config.runs if is_plain(path)]
+    runs = read_runs([path for path in config.runs if path not in plain], config.data_root)
     items = read_items(runs, config.range)
     if not items:
         raise UsageError("there is nothing to show: no run has a sample there")
     if config.contact_sheet is not None:
         return _show_sheet(config, config.contact_sheet, runs, items, console)
-    return _show_page(config, runs, items, console)
+    return _show_page(config, runs, plain, items, console)
 
 
 def _show_page(
-    config: ShowConfig, runs: Sequence[Run], items: Sequence[Item], console: Console
+    config: ShowConfig,
+    runs: Sequence[Run],
+    plain: Sequence[Path],
+    items: Sequence[Item],
+    console: Console,
 ) -> Path:
     folder = config.output or runs[0].output_folder / "SHOW"
     with naming(folder):
         claim(folder)
         thumbnails = Inline() if config.single_file else Beside(folder)
         drawing = Drawing(runs, config.thumbnail_side, thumbnails.keep)
-        asked = read_asked(runs)
+        asked = read_asked(runs, plain)
         groups = cache(groups_of)
         samples, counts = [], _Counts()
         with console.progress(len(items), "drawing", "samples") as advance:

@@ -253,6 +253,20 @@ def test_runs_below_a_folder_are_all_shown_and_none_is_said(gallery, tmp_path):
     assert "nothing to show" in refusal("show", gallery.runs[0], "--range", 90, 99)
 
 
+def test_answers_about_originals_may_be_named_or_stand_beside(broken, tmp_path):
+    [plain] = (broken.root / "out").glob("PLAIN_*")
+    beside = show(tmp_path / "a", *broken.runs)["samples"]
+    assert show(tmp_path / "b", *broken.runs, plain)["samples"] == beside
+    elsewhere = plain.rename(tmp_path / plain.name)
+    data = show(tmp_path / "c", *broken.runs)
+    assert not data["plain"]
+    assert data["samples"][0]["answers"][0][0] is None
+    assert show(tmp_path / "d", *broken.runs, elsewhere)["samples"] == beside
+    (record,) = elsewhere.glob("answers/*/ask.yaml")
+    record.write_text(record.read_text().replace("about:", "about:\n  split: other"))
+    assert not show(tmp_path / "e", *broken.runs, elsewhere)["plain"], "of another part of the set"
+
+
 def test_samples_are_grouped_by_any_column(gallery, tmp_path):
     data = show(tmp_path / "a", gallery.runs[0], "--by", "answer")
     assert {group for sample in data["samples"] for group in sample["groups"]} == {"two"}
