@@ -20,7 +20,8 @@ class ShowConfig(Config):
         (),
         parsers.several(parsers.path),
         "RUN...",
-        "Run folders, or folders that hold some; each becomes a column.",
+        "Run folders, or folders that hold some, a column each; PLAIN_ folders of answers beside them "
+        "are found, others may be named.",
     )
     range: tuple[int, int] | None = option(
         DATA,
