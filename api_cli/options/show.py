@@ -20,8 +20,8 @@ class ShowConfig(Config):
         (),
         parsers.several(parsers.path),
         "RUN...",
-        "Run folders, or folders that hold some, a column each; PLAIN_ folders of answers beside them "
-        "are found, others may be named.",
+        "Run folders, or folders that hold some, a column each. Answers about originals (PLAIN_*) "
+        "are found beside them, or may be named.",
     )
     range: tuple[int, int] | None = option(
         DATA,
