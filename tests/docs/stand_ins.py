@@ -35,6 +35,7 @@ _WORDS = {
     '"llava-v1.5-7b"': '"demo", layer_index=None',
     "llava-hf/llava-1.5-7b-hf": "demo",
     "--config autov": "--config autov --layer-index 1,2",
+    "--data-root /data": "--data-root dataset",
     "{000..009}": "{000..000}",
     "--layer-index 20,21,22": "--layer-index 1,2,3",
     "Qwen/Qwen2.5-VL-7B-Instruct": "demo",
