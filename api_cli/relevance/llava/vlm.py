@@ -324,7 +324,8 @@ def collate(blocks: Sequence[Block], counted: str | None) -> dict[str, torch.Ten
                 tensors[number] = torch.where(tensors[number] >= 0, tensors[number] + before, -1)
                 before += block.tensors["pixel_values"].shape[:2].numel()
         largest = [max(sizes) for sizes in zip(*(t.shape[1:] for t in tensors), strict=True)]
-        batch[name] = torch.cat([_filled(tensor, largest) for tensor in tensors])
+        filled = [_filled(tensor, largest) for tensor in tensors]
+        batch[name] = torch.cat(filled) if len(filled) > 1 else filled[0]  # without a copy
     return batch
 
 
