@@ -27,6 +27,13 @@ def read(page: Path, text: str, run: Callable[[Example], None]) -> Document:
     return document
 
 
+def shown(page: Path) -> int:
+    """How many blocks of a page are run, or marked not to be."""
+    return len(
+        re.findall(r"^ *```(?:bash|python)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
 def marks(page: Path) -> list[str]:
     """Why blocks of a page are not run, one a block."""
     return _MARK.findall(page.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from unittest import SkipTest
 import pytest
 from sybil import Example
 
-from tests.docs.pages import PAGES, read
+from tests.docs.pages import PAGES, ROOT, marks, read, shown
 from tests.docs.shell import opened_shell
 from tests.docs.stand_ins import VARIABLES, furnish, model_server, stand_in
 
@@ -19,7 +19,7 @@ def test_a_page_does_what_it_shows(page, tmp_path, monkeypatch, photographs):
     furnish(tmp_path, photographs)
     monkeypatch.chdir(tmp_path)
     with (
-        opened_shell(tmp_path, {**VARIABLES, "PYTHONPATH": str(tmp_path)}) as shell,
+        opened_shell(tmp_path, {**VARIABLES, "PYTHONPATH": f"{tmp_path}:{ROOT}"}) as shell,
         model_server() as url,
     ):
 
@@ -32,3 +32,11 @@ def test_a_page_does_what_it_shows(page, tmp_path, monkeypatch, photographs):
                 example.evaluate()
             except SkipTest:
                 continue
+
+
+def test_what_is_not_run_is_counted_in_the_readme():
+    blocks = sum(shown(page) for page in PAGES)
+    left_out = sum(len(marks(page)) for page in PAGES)
+    said = f"{left_out} of the {blocks} blocks of commands"
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert said in readme, f"README says another number than: {said}"
