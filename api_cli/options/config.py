@@ -17,6 +17,7 @@ from api_cli.options.option import Option, find_config, parse_all, plain, read_y
 
 ENVIRONMENT_PREFIX = "APIPROMPT_"
 DATA, MODEL, MASK, OUTPUT, RUN = "Data", "Model", "Mask", "Output", "Run"
+SCALE = "Scale (sharded formats)"
 
 C = TypeVar("C", bound="Config")
 
