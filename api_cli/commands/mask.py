@@ -13,7 +13,7 @@ from api_cli.options.launch import Launch
 from api_cli.options.run import RunConfig
 
 if TYPE_CHECKING:
-    from api_cli.runs.run import Outcome
+    from api_cli.runs.jobs import Outcome, Report
 
 
 def mask(config: RunConfig) -> None:
@@ -34,6 +34,16 @@ def _finish(outcome: Outcome, console: Console, launch: Launch) -> None:
     report = outcome.report
     if report is None:
         return
+    if report.finished or report.failed:
+        _say(report, console)
+    for line in report.left:
+        console.error(line)
+    # a launcher would take another status for a crash, and end the other processes
+    if report.left and launch.world_size == 1:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _say(report: Report, console: Console) -> None:
     console.say(
         f"{report.finished} samples finished; the time: {report.seconds_model:.1f} s in the model, "
         f"{report.seconds_reading:.1f} s waiting for pictures, "
@@ -46,11 +56,3 @@ def _finish(outcome: Outcome, console: Console, launch: Launch) -> None:
             f"{report.cut} questions are longer than the model's context and were cut; their rows "
             "say question_cut"
         )
-    if report.failed:
-        console.error(
-            f"{report.failed} samples failed; errors.jsonl in the run folder says why, "
-            "and the same command tries them again"
-        )
-        # a launcher would take another status for a crash, and end the other processes
-        if launch.world_size == 1:
-            raise typer.Exit(SOME_FAILED)

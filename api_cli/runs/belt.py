@@ -18,7 +18,7 @@ from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import Computing, LazyModel
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.jobs import Job, Loaded, Report, Written
-from api_cli.runs.map_store import MapStore
+from api_cli.runs.map_store import Maps
 from api_cli.runs.reading import Reading
 from api_cli.runs.rendering import Rendering
 from api_cli.runs.shuffling import Shuffle
@@ -49,7 +49,7 @@ class Belt:
         load: Callable[[], RelevanceModel],
         locate: Callable[[tuple[int, int]], GridPart],
         *,
-        store: MapStore | None = None,
+        store: Maps | None = None,
         shuffle: Shuffle | None = None,
         save_maps: bool = False,
         image_format: str = "jpg",

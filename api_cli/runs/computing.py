@@ -16,7 +16,7 @@ from api_cli.runs.batch_size import BatchSize, FixedSize, GrowingSize
 from api_cli.runs.blame import Failure
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.jobs import Loaded, layers_of
-from api_cli.runs.map_store import MapStore
+from api_cli.runs.map_store import Maps
 
 _FIRST_AUTO_BATCH_SIZE = 8  # until the model is there and says what it would like
 
@@ -67,7 +67,7 @@ class Computing:
         finishing: takes the samples that the model fails on.
     """
 
-    def __init__(self, model: LazyModel, store: MapStore | None, finishing: Finishing) -> None:
+    def __init__(self, model: LazyModel, store: Maps | None, finishing: Finishing) -> None:
         self._model = model
         self._store = store
         self._streak = finishing.streak("relevance", self._what_is_wrong)

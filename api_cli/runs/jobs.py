@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from api_cli.masking import Box, MaskSettings
+from api_cli.options.location import Location
 from api_cli.relevance import Prepared, Relevance
 from api_cli.runs.pixel_budget import Picture
 from api_cli.runs.sink import Sink
@@ -89,6 +90,7 @@ class Report:
         seconds_reading: time the model waited for pictures.
         seconds_model: time in the model.
         seconds_writing: time the model waited for masked images to be written.
+        left: what a later start has to do, in a sentence each.
     """
 
     finished: int = 0
@@ -98,6 +100,30 @@ class Report:
     seconds_reading: float = 0.0
     seconds_model: float = 0.0
     seconds_writing: float = 0.0
+    left: tuple[str, ...] = ()
+
+    def __sub__(self, before: Report) -> Report:
+        """What was done since."""
+        return Report(**{name: getattr(self, name) - getattr(before, name) for name in _COUNTS})
+
+    def __add__(self, other: Report) -> Report:
+        """What both did."""
+        return Report(**{name: getattr(self, name) + getattr(other, name) for name in _COUNTS})
+
+
+_COUNTS = [field.name for field in fields(Report) if field.name != "left"]
+
+
+class Outcome(NamedTuple):
+    """What a command did.
+
+    Attributes:
+        folders: run folders, in the order of the settings.
+        report: what was done; None where there was nothing to do, or it was a dry run.
+    """
+
+    folders: Sequence[Location]
+    report: Report | None
 
 
 def layers_of(variants: Iterable[Variant]) -> list[int]:

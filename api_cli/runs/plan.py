@@ -17,6 +17,7 @@ from api_cli.console import Console
 from api_cli.errors import RunFolderError
 from api_cli.masking import MaskSettings
 from api_cli.options.launch import default_num_workers
+from api_cli.options.location import Location
 from api_cli.options.run import RunConfig
 from api_cli.runs.columns import text
 from api_cli.runs.jobs import Job, Variant
@@ -42,7 +43,7 @@ class Setting(NamedTuple):
 
     layer: int
     mask: MaskSettings
-    path: Path
+    path: Location
 
 
 def list_settings(config: RunConfig, name: str, layers: Sequence[int]) -> list[Setting]:
@@ -85,29 +86,50 @@ def open_folders(
     """
     if config.overwrite:
         for setting in settings:  # before the first of them is emptied
-            require_no_run(setting.path, "what it holds cannot be replaced")
+            require_no_run(Path(setting.path), "what it holds cannot be replaced")
     names = SampleNames(sample.key for sample in dataset)
-    pictures = {"format": config.format}
-    if config.format != "png":
-        pictures["quality"] = config.quality  # type: ignore[assignment]
+    pictures = picture_settings(config)
     opened = []
     for layer, mask, path in settings:
-        alone: dict[str, Any] = {name: (value,) for name, value in mask._asdict().items()}
-        this_one = replace(config, layer_index=(layer,), overwrite=False, verify=False, **alone)
         folder = RunFolder(
-            path,
+            Path(path),
             {**determining, "layer_index": layer, **mask._asdict(), **pictures},
-            {
-                "config": this_one.to_dict(),
-                "versions": _versions(),
-                "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
+            record_of(config, Setting(layer, mask, path)),
             image_format=config.format,
             names=names,
             overwrite=config.overwrite,
         )
         opened.append(Opened(Variant(layer, mask, folder), folder))
     return opened
+
+
+def picture_settings(config: RunConfig) -> dict[str, Any]:
+    """How pictures are encoded, as settings that determine them."""
+    quality = {} if config.format == "png" else {"quality": config.quality}
+    return {"format": config.format, **quality}
+
+
+def record_of(config: RunConfig, setting: Setting) -> dict[str, Any]:
+    """What `run.yaml` says beside the settings: what makes this one of them again, and with what.
+
+    Args:
+        config: of the run.
+        setting: one of those that it asks for.
+    """
+    alone: dict[str, Any] = {name: (value,) for name, value in setting.mask._asdict().items()}
+    this_one = replace(
+        config,
+        layer_index=(setting.layer,),
+        overwrite=False,
+        verify=False,
+        retry_failed=False,
+        **alone,
+    )
+    return {
+        "config": this_one.to_dict(),
+        "versions": _versions(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def pending(
