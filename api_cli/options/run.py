@@ -153,7 +153,7 @@ class RunConfig(DataConfig):
         None,
         parsers.text,
         "ADDRESS",
-        "Of a running cluster: HOST:PORT, ray://HOST:PORT or auto.",
+        "Of a running cluster: HOST:PORT, or auto on one of its nodes.",
         "$RAY_ADDRESS, else one on this machine for this run",
     )
     actors: tuple[int, int | None] | None = option(
@@ -161,7 +161,7 @@ class RunConfig(DataConfig):
         None,
         parsers.actors,
         "MIN[:MAX]",
-        "Actors that do a shard each: MIN are waited for, more are asked for while there is work.",
+        "Actors that do a shard each: MIN are asked for at once, more while there is work.",
         "1, and as many as the cluster has room for at the start",
     )
     gpus_per_actor: float | None = option(

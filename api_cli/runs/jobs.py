@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from api_cli.masking import Box, MaskSettings
-from api_cli.options.location import Location
 from api_cli.relevance import Prepared, Relevance
 from api_cli.runs.pixel_budget import Picture
 from api_cli.runs.sink import Sink
@@ -118,11 +117,11 @@ class Outcome(NamedTuple):
     """What a command did.
 
     Attributes:
-        folders: run folders, in the order of the settings.
+        folders: run folders, in the order of the settings: paths, or of shards `Url`s.
         report: what was done; None where there was nothing to do, or it was a dry run.
     """
 
-    folders: Sequence[Location]
+    folders: Sequence[Any]
     report: Report | None
 
 

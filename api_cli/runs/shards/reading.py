@@ -128,7 +128,9 @@ def _of_parquet(place: Place, name: str, groups: Groups) -> Iterator[Found]:
 
 def _of_tar(place: Place, name: str, groups: Groups) -> Iterator[Found]:
     """A tar's samples, whose pictures are read where they lie when they are asked for."""
-    stem, row, pictures = "", {}, dict[str, Picture]()
+    stem = ""
+    row: dict[str, Any] = {}
+    pictures: dict[str, Picture] = {}
     with place.open(name) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
             this, _, suffix = member.name.partition(".")

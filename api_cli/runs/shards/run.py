@@ -50,7 +50,8 @@ def run_into_shards(config: RunConfig, console: Console, launch: Launch) -> Outc
     targets = open_targets(asked, fragments)
     tasks = find_tasks(config, mine, targets)
     folders = [target.folder.place.location for target in targets]
-    report, left = None, list[str]()
+    report: Report | None = None
+    left: list[str] = []
     if not tasks:
         console.say(f"nothing left to do: all {len(mine)} fragments are done")
     else:
