@@ -26,12 +26,13 @@ class LlavaConfig(RunConfig):
         "also of Qwen-VL, GLM-4V, Gemma 3, PaliGemma, InternVL, SmolVLM, Pixtral, ...",
         "demo on the demo set, else 13b",
     )
-    layer_index: tuple[int, ...] | None = option(
+    layer_index: tuple[int | str, ...] | None = option(
         MODEL,
         None,
         parsers.layers,
         "L,...",
-        "Layer of the language model that is read, from 0; negative counts from the end.",
+        "Layer of the language model that is read, from 0; negative counts from the end; 14+15 is "
+        "the mean of two.",
         "20 for 7b and 13b, else a model's own best, else five eighths of its depth",
     )
     batch_size: int | str = option(

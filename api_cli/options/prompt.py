@@ -5,6 +5,7 @@ from __future__ import annotations
 from datasets_manager.base import IMAGE_MARK, without_image_mark
 
 __all__ = [
+    "GENERAL_QUESTION",
     "IMAGE",
     "MAX_NEW_TOKENS",
     "PROMPT_TEMPLATE",
@@ -22,6 +23,7 @@ PROMPT_TEMPLATE = (
     f"USER: {IMAGE}\n{QUESTION} ASSISTANT:"
 )  # Vicuna v1's
 MAX_NEW_TOKENS = 20
+GENERAL_QUESTION = "Write a general description of the image."  # ViCrop's and CARVE's
 
 
 def check_template(template: str) -> str:

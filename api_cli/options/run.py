@@ -11,6 +11,7 @@ from api_cli.options.config import MASK, MODEL, OUTPUT, RUN, SCALE
 from api_cli.options.data import DataConfig
 from api_cli.options.location import Location
 from api_cli.options.option import option
+from api_cli.options.prompt import GENERAL_QUESTION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +26,15 @@ class RunConfig(DataConfig):
 
     # these mean something else to each command
     model_name: str | None
-    layer_index: tuple[int, ...] | None
+    layer_index: tuple[int | str, ...] | None
     batch_size: int | str
     precision: str
-    enhance_coe: tuple[float, ...] = option(
-        MASK, (5,), parsers.several(parsers.number), "X,...", "Contrast of the mask."
+    enhance_coe: tuple[float | str, ...] = option(
+        MASK,
+        (5,),
+        parsers.several(parsers.none_or(parsers.number)),
+        "X,...",
+        "Contrast of the mask; none leaves the map as it is.",
     )
     kernel_size: tuple[int, ...] = option(
         MASK,
@@ -53,6 +58,69 @@ class RunConfig(DataConfig):
         parsers.several(parsers.integer(0, 255)),
         "0..255,...",
         "Grey level that irrelevant parts fade to: 0 black, 255 white.",
+    )
+    smooth: tuple[str, ...] = option(
+        MASK,
+        ("mean",),
+        parsers.several(parsers.smoothing),
+        "NAME,...",
+        "The mask's filter: mean, of --kernel-size, or in its place gaussian:S, of S times the "
+        "shorter side of the grid.",
+    )
+    softmax: tuple[str, ...] = option(
+        MODEL,
+        ("image",),
+        parsers.several(parsers.one_of("image", "all")),
+        "NAME,...",
+        "Of attention: over the image's tokens alone, or over all, so that heads weigh by what "
+        "they give the image: image, all.",
+    )
+    token_weights: tuple[str, ...] = option(
+        MODEL,
+        ("even",),
+        parsers.several(parsers.one_of("even", "linear", "first")),
+        "NAME,...",
+        "Of the looks that produced the answer's tokens: even, linear (the t-th counts t times), "
+        "first (the prompt's alone).",
+    )
+    relative: tuple[str, ...] = option(
+        MASK,
+        ("none",),
+        parsers.several(parsers.one_of("none", "ratio", "difference")),
+        "NAME,...",
+        "Compare the map with that of a general question: none, ratio, difference.",
+    )
+    relative_to: str = option(
+        MASK, GENERAL_QUESTION, parsers.text, "TEXT", "The general question of --relative."
+    )
+    denoise: tuple[float | str, ...] = option(
+        MASK,
+        ("none",),
+        parsers.several(parsers.none_or(parsers.at_least(1))),
+        "X,...",
+        "A patch above X times the largest of its neighbours becomes their mean; none leaves it.",
+    )
+    floor: tuple[float, ...] = option(
+        MASK,
+        (0,),
+        parsers.several(parsers.fraction),
+        "0..1,...",
+        "What is left of the picture at least.",
+    )
+    keep: tuple[str, ...] = option(
+        MASK,
+        ("none",),
+        parsers.several(parsers.keep),
+        "SHARE[:N],...",
+        "Keep the brightest share of patches, and of their connected regions N, and nothing of "
+        "the rest; none keeps all.",
+    )
+    render: tuple[str, ...] = option(
+        MASK,
+        ("fade",),
+        parsers.several(parsers.one_of("fade")),
+        "NAME,...",
+        "What is made of mask and picture: fade.",
     )
     shuffle_masks: int | None = option(
         MASK,

@@ -24,7 +24,7 @@ from api_cli.runs.jobs import Report
 from api_cli.runs.map_store import FOLDER, Maps
 from api_cli.runs.model_card import ModelCard
 from api_cli.runs.names import digest_text, portable_name
-from api_cli.runs.plan import Setting, list_settings
+from api_cli.runs.settings import Setting, list_settings
 from api_cli.runs.shuffling import Shuffle
 
 
@@ -114,6 +114,7 @@ class Asked(NamedTuple):
             partial(grid_part, config.fit, grid=self.card.grid),
             store=store,
             shuffle=shuffle,
+            general=config.relative_to,
             save_maps=config.save_maps,
             image_format=config.format,
             quality=config.quality,

@@ -9,15 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.console import Console
 from api_cli.errors import RunFolderError
-from api_cli.masking import MaskSettings
 from api_cli.options.launch import default_num_workers
-from api_cli.options.location import Location
 from api_cli.options.run import RunConfig
 from api_cli.runs.columns import text
 from api_cli.runs.jobs import Job, Variant
@@ -25,6 +22,7 @@ from api_cli.runs.names import SampleNames, digest_question
 from api_cli.runs.presence import require_no_run
 from api_cli.runs.rendering import MAPS_SUFFIX
 from api_cli.runs.run_folder import RunFolder
+from api_cli.runs.settings import Setting
 from api_cli.runs.sink import Finished
 from datasets_manager import Dataset, Sample
 
@@ -38,38 +36,6 @@ class Opened(NamedTuple):
     finished: Finished
 
 
-class Setting(NamedTuple):
-    """One combination of the values asked for, and its run folder's path."""
-
-    layer: int
-    mask: MaskSettings
-    path: Location
-
-
-def list_settings(config: RunConfig, name: str, layers: Sequence[int]) -> list[Setting]:
-    """Every combination of the values asked for, with folders as in METHOD.md section 6.
-
-    Shuffled masks, which that section does not have, are named behind the mask's parameters.
-
-    Args:
-        config: of the run.
-        name: first part of the run folders' names: method, dataset and model.
-        layers: resolved.
-    """
-    masks = product(
-        config.enhance_coe, config.kernel_size, config.interpolate_method_name, config.grayscale
-    )
-    control = () if config.shuffle_masks is None else (f"shuffled-{config.shuffle_masks}",)
-    return [
-        Setting(
-            layer,
-            MaskSettings(*mask),
-            config.output_folder / f"{name}_{layer}" / "_".join(map(str, (*mask, *control))),
-        )
-        for layer, mask in product(layers, list(masks))
-    ]
-
-
 def open_folders(
     config: RunConfig,
     settings: Sequence[Setting],
@@ -80,7 +46,7 @@ def open_folders(
 
     Args:
         config: of the run.
-        settings: layers, mask parameters and paths.
+        settings: what is read, mask parameters and paths.
         determining: what else determines the pictures.
         dataset: the whole, whose keys name the files.
     """
@@ -90,16 +56,16 @@ def open_folders(
     names = SampleNames(sample.key for sample in dataset)
     pictures = picture_settings(config)
     opened = []
-    for layer, mask, path in settings:
+    for setting in settings:
         folder = RunFolder(
-            Path(path),
-            {**determining, "layer_index": layer, **mask._asdict(), **pictures},
-            record_of(config, Setting(layer, mask, path)),
+            Path(setting.path),
+            {**determining, **setting.values, **pictures},
+            record_of(config, setting),
             image_format=config.format,
             names=names,
             overwrite=config.overwrite,
         )
-        opened.append(Opened(Variant(layer, mask, folder), folder))
+        opened.append(Opened(Variant(setting.reads, setting.mask, folder), folder))
     return opened
 
 
@@ -116,15 +82,9 @@ def record_of(config: RunConfig, setting: Setting) -> dict[str, Any]:
         config: of the run.
         setting: one of those that it asks for.
     """
-    alone: dict[str, Any] = {name: (value,) for name, value in setting.mask._asdict().items()}
-    this_one = replace(
-        config,
-        layer_index=(setting.layer,),
-        overwrite=False,
-        verify=False,
-        retry_failed=False,
-        **alone,
-    )
+    alone: dict[str, Any] = {name: (value,) for name, value in setting.values.items()}
+    alone["relative_to"] = config.relative_to
+    this_one = replace(config, overwrite=False, verify=False, retry_failed=False, **alone)
     return {
         "config": this_one.to_dict(),
         "versions": _versions(),

@@ -10,6 +10,7 @@ import yaml
 
 from api_cli.errors import RunFolderError
 from api_cli.runs.files import write_whole
+from api_cli.runs.settings import LATER
 
 RECORD = "run.yaml"
 
@@ -38,6 +39,8 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
 def read_record(content: bytes, folder: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a run.yaml says, if it is of these settings.
 
+    Settings that it lacks, since it is older than they are, are as by default.
+
     Args:
         content: of the file.
         folder: that it is of, for messages.
@@ -48,13 +51,14 @@ def read_record(content: bytes, folder: str, settings: Mapping[str, Any]) -> dic
     """
     try:
         record = yaml.safe_load(content.decode())
-        there = record["settings"]
+        there = dict(record["settings"])
         names = [*{**there, **settings}]
     except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{folder}/{RECORD} is not a record of a run; use --overwrite to start the folder "
             "afresh, or another --output-folder"
         ) from error
+    there = {name: value for name, value in LATER.items() if name in settings} | there
     differing = [
         f"{name} is {settings.get(name)!r}, was {there.get(name)!r}"
         for name in names

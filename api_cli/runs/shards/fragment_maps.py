@@ -6,11 +6,11 @@ map it is only a cache: what is damaged or missing is made again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from threading import Lock
 from typing import Any
 
-from api_cli.relevance import Relevance
+from api_cli.relevance import Reads, Relevance
 from api_cli.runs.map_store import Entry, find_entries, header_of, pack, to_entries, unpack
 from api_cli.runs.shards.place import Place
 
@@ -38,11 +38,11 @@ class FragmentMaps:
         except OSError:  # none yet, or not to be had
             self._entries = {}
 
-    def get(self, image_sha256: str, question: str, layers: Sequence[int]) -> Relevance | None:
-        """What was found out in these layers, or None where one is missing."""
-        return find_entries(self._entries.get, image_sha256, question, layers)
+    def get(self, image_sha256: str, question: str, reads: Reads) -> Relevance | None:
+        """What was found out in these reads, or None where one is missing."""
+        return find_entries(self._entries.get, image_sha256, question, reads)
 
-    def put(self, entries: Iterable[tuple[str, str, Sequence[int], Relevance]]) -> None:
+    def put(self, entries: Iterable[tuple[str, str, Reads, Relevance]]) -> None:
         """Keep what was found out."""
         with self._adding:
             new = to_entries(entries)

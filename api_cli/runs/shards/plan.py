@@ -10,7 +10,7 @@ from typing import Any
 from api_cli.options.launch import Launch
 from api_cli.options.run import RunConfig
 from api_cli.runs.asked import Asked
-from api_cli.runs.plan import Setting, picture_settings, record_of
+from api_cli.runs.plan import picture_settings, record_of
 from api_cli.runs.rendering import MAPS_SUFFIX
 from api_cli.runs.shards.place import Place
 from api_cli.runs.shards.schema import Schema, find_schema
@@ -40,8 +40,7 @@ def targets_of(asked: Asked, fragments: Fragments) -> list[Target]:
     unknown = Schema((), {})
     return [
         Target(
-            setting.layer,
-            setting.mask,
+            setting,
             ShardedFolder(Place(setting.path), config.output_format, total, config.format, unknown),
         )
         for setting in asked.settings(fragments.name)
@@ -58,19 +57,18 @@ def open_targets(asked: Asked, fragments: Fragments) -> list[Target]:
         return _schema(asked, fragments)
 
     opened = []
-    for layer, mask, folder in targets_of(asked, fragments):
+    for setting, folder in targets_of(asked, fragments):
         if config.overwrite:
             folder.clear()
         settings = {
             **asked.determining(fragments.name),
-            "layer_index": layer,
-            **mask._asdict(),
+            **setting.values,
             **picture_settings(config),
             "output_format": config.output_format,
             **({"save_maps": True} if config.save_maps else {}),
         }
-        record = record_of(config, Setting(layer, mask, folder.place.location))
-        opened.append(Target(layer, mask, folder.claimed(settings, plan, schema, record)))
+        record = record_of(config, setting)
+        opened.append(Target(setting, folder.claimed(settings, plan, schema, record)))
     return opened
 
 

@@ -43,8 +43,8 @@ def run_into_shards(config: RunConfig, console: Console, launch: Launch) -> Outc
     asked = find_asked(config, console, launch)
     if config.dry_run:
         for target in targets_of(asked, fragments):
-            left = len(find_tasks(config, mine, [target]))
-            console.say(f"{target.folder.place}: {left} of {len(mine)} fragments to do")
+            number = len(find_tasks(config, mine, [target]))
+            console.say(f"{target.folder.place}: {number} of {len(mine)} fragments to do")
         return Outcome([], None)
 
     targets = open_targets(asked, fragments)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from api_cli.console import Console
 from api_cli.errors import explain
-from api_cli.masking import MaskSettings
 from api_cli.options.launch import Launch
 from api_cli.options.location import Location
 from api_cli.options.run import RunConfig
@@ -18,6 +17,7 @@ from api_cli.relevance.auxiliaries import auxiliary_of
 from api_cli.runs.asked import Asked
 from api_cli.runs.jobs import Job, Report, Variant
 from api_cli.runs.model_card import ModelCard
+from api_cli.runs.settings import Setting
 from api_cli.runs.shards.fragment_maps import FragmentMaps
 from api_cli.runs.shards.names import ShardName
 from api_cli.runs.shards.place import Place
@@ -28,8 +28,7 @@ from datasets_manager import Dataset, DatasetError, Fragment
 class Target(NamedTuple):
     """One setting, and where its shards go."""
 
-    layer: int
-    mask: MaskSettings
+    setting: Setting
     folder: ShardedFolder
 
 
@@ -127,8 +126,8 @@ class Worker:
         targets = [self._recipe.targets[index] for index in task.missing]
         sinks = [target.folder.sink(number, dataset) for target in targets]
         variants = tuple(
-            Variant(layer, mask, sink)
-            for (layer, mask, _), sink in zip(targets, sinks, strict=True)
+            Variant(setting.reads, setting.mask, sink)
+            for (setting, _), sink in zip(targets, sinks, strict=True)
         )
         name = ShardName(number, self._recipe.total).file(".safetensors")
         if self._maps is not None:

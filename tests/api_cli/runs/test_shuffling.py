@@ -14,14 +14,14 @@ from PIL import Image
 
 from api_cli.console import Console
 from api_cli.errors import RunFolderError
-from api_cli.masking import CLIP, MaskSettings, apply_mask
+from api_cli.masking import MaskSettings, apply_mask, clip_mask
 from api_cli.options.clip import ClipConfig
 from api_cli.options.launch import Launch
 from api_cli.options.llava import LlavaConfig
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
-from api_cli.runs.pictures import decode
 from api_cli.runs.jobs import Outcome
+from api_cli.runs.pictures import decode
 from api_cli.runs.run import run
 from api_cli.runs.shuffling import Shuffle
 from datasets_manager import Dataset, DatasetError, Sample, get_dataset
@@ -122,7 +122,7 @@ def test_another_samples_mask_is_stretched_over_the_picture(make_dataset, tmp_pa
         maps = np.load(own / f"{row['mask_of']}.npy")
         lender, picture = (decode(samples[k].read_image()) for k in (row["mask_of"], key))
         box = grid_part("pad", lender.size, ClipCheckpoint("demo").grid).box
-        expected = apply_mask(picture, CLIP.make_mask(maps, 5, 3), MaskSettings(), box)
+        expected = apply_mask(picture, clip_mask(maps, MaskSettings()), MaskSettings(), box)
         masked = np.asarray(Image.open(folder / row["file_name"])).astype(int)
         assert np.abs(masked - np.asarray(expected)).max() <= 1
         assert row["image_sha256"] == digest(samples[key])
