@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import time
 from collections import Counter, deque
@@ -239,6 +240,8 @@ def _cluster(config: RunConfig) -> Iterator[Any]:
     os.environ.setdefault("RAY_SCHEDULER_EVENTS", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = config.ray_address or os.environ.get("RAY_ADDRESS")
+    if address is None:  # a secret of this run's, which Ray would else keep in the home folder
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 100 * 2**20}
     try:
         import ray

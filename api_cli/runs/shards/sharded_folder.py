@@ -166,8 +166,9 @@ def _tar_features(schema: Schema, extension: str) -> list[dict[str, Any]]:
         {"name": extension if name == "file_name" else f"{_kind(name)}.{extension}"}
         for name in schema.pictures
     ]
+    image, array = {"dtype": "image"}, {"list": {"list": {"list": "float32"}}}
     beside = [
-        {"name": suffix.removeprefix("."), "dtype": "image" if suffix.endswith("jpg") else "binary"}
+        {"name": suffix.removeprefix("."), **(image if suffix.endswith("jpg") else array)}
         for suffix in schema.beside
     ]
     return [
