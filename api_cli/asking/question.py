@@ -11,6 +11,7 @@ from api_cli.runs.columns import column_name, plain_row
 from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.names import safe_name
 from api_cli.runs.run_folder import ERRORS, MANIFEST
+from api_cli.runs.shards.reading import Shards
 from datasets_manager import Sample
 
 PICTURES = ("file_name", "crop_file_name")  # columns of a run's manifest, in the order of sending
@@ -53,24 +54,47 @@ class _Part(NamedTuple):
 
 def of_run(folder: Path) -> Iterator[tuple[Question, Row]]:
     """A run folder's questions with their rows; of samples that the run failed on, the faults."""
-    failed = {row["key"]: row for row in read_rows(folder / ERRORS)}
+
+    def parts() -> Iterator[_Part]:
+        for row in read_rows(folder / MANIFEST):
+            names = [row[column] for column in PICTURES if row.get(column)]
+            yield _Part(row, tuple(Source(name, partial(_read, folder, name)) for name in names))
+
+    return _but_failed(parts(), read_rows(folder / ERRORS))
+
+
+def of_shards(shards: Shards) -> Iterator[tuple[Question, Row]]:
+    """A sharded run's questions with their rows; of samples that the run failed on, the faults."""
+
+    def parts() -> Iterator[_Part]:
+        for row, pictures in shards.samples():
+            there = [pictures[column] for column in PICTURES if column in pictures]
+            yield _Part(row, tuple(Source(*picture) for picture in there))
+
+    return _but_failed(parts(), shards.failed())
+
+
+def _but_failed(parts: Iterable[_Part], errors: Iterable[Row]) -> Iterator[tuple[Question, Row]]:
+    """Questions of a run's parts, those at fault that lack one; then those without any."""
+    failed = {row["key"]: row for row in errors}
     parts_of: dict[str, list[str]] = {}  # keys of images by the id of their question, if it is one
     for key in failed:
         parts_of.setdefault(key.rpartition("_")[0], []).append(key)
 
     def parts_there() -> Iterator[_Part]:
-        for row in read_rows(folder / MANIFEST):
-            failed.pop(row["key"], None)
-            names = [row[column] for column in PICTURES if row.get(column)]
-            yield _Part(row, tuple(Source(name, partial(_read, folder, name)) for name in names))
+        for part in parts:
+            failed.pop(part.row["key"], None)
+            yield part
 
     for question, row in _by_question(parts_there()):
         several = "image_number" in row  # not another sample whose key ends in a number
-        parts = [k for k in parts_of.get(question.key, ()) if several and k in failed]
-        if parts:
-            fault = f"the run has no picture {', '.join(parts)}: {failed[parts[0]].get('error')}"
+        missing = [k for k in parts_of.get(question.key, ()) if several and k in failed]
+        if missing:
+            fault = (
+                f"the run has no picture {', '.join(missing)}: {failed[missing[0]].get('error')}"
+            )
             question = question._replace(fault=fault)
-            for key in parts:
+            for key in missing:
                 del failed[key]
         yield question, row
     for key, row in failed.items():

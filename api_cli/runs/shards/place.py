@@ -43,6 +43,18 @@ class Place(NamedTuple):
             return [file.rstrip("/").rpartition("/")[2] for file in system.ls(path, detail=False)]
         return []
 
+    def find(self, name: str) -> list[Place]:
+        """The folder, where it has a file of that name, else those below it that have one."""
+        if name in self.names():
+            return [self]
+        if isinstance(self.location, Path):
+            return [Place(path.parent) for path in sorted(self.location.rglob(name))]
+        with _naming(self.location), suppress(FileNotFoundError):
+            system, path = _system(self.location)
+            found = (system.unstrip_protocol(file) for file in sorted(system.find(path)))
+            return [Place(Url(f.rpartition("/")[0])) for f in found if f.endswith(f"/{name}")]
+        return []
+
     def read(self, name: str) -> bytes:
         """A file's content. Raises FileNotFoundError where there is none."""
         with self.open(name) as file:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from api_cli.options.launch import Launch
@@ -67,9 +67,14 @@ def open_targets(asked: Asked, fragments: Fragments) -> list[Target]:
             "output_format": config.output_format,
             **({"save_maps": True} if config.save_maps else {}),
         }
-        record = record_of(config, setting)
-        opened.append(Target(setting, folder.claimed(settings, plan, schema, record)))
+        own = partial(_of_rendering, schema, str(setting.values["render"]))
+        claimed = folder.claimed(settings, plan, own, record_of(config, setting))
+        opened.append(Target(setting, claimed))
     return opened
+
+
+def _of_rendering(schema: Callable[[], Schema], name: str) -> Schema:
+    return schema().of_rendering(name)
 
 
 def find_tasks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import yaml
 
 from api_cli.errors import RunFolderError, first_line
-from api_cli.options.location import Location
+from api_cli.options.location import Location, Url
 from api_cli.runs.columns import OTHERS
 from api_cli.runs.ledger import parse_lines
 from api_cli.runs.record import RECORD
@@ -54,7 +54,7 @@ class Shards(NamedTuple):
 
     place: Place
     kind: str
-    record: dict[str, Any]
+    record: Mapping[str, Any]
 
     def samples(self) -> Iterator[Found]:
         """All finished samples, shard by shard; a picture is read when it is asked for."""
@@ -76,17 +76,31 @@ def open_shards(location: Location) -> Shards | None:
     Raises:
         RunFolderError: where it is no run at all.
     """
-    place = Place(location)
     try:
-        record = yaml.safe_load(place.read(RECORD).decode())
-        kind = dict(record["settings"]).get("output_format")
-        dict(record["config"])
+        record = dict(yaml.safe_load(Place(location).read(RECORD).decode()))
+        return shards_of(location, record)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
             f"{location}/{RECORD} is not a record of a run ({first_line(error)}); `apiprompt clip` "
             "and `apiprompt llava` make runs and print their paths"
         ) from error
-    return Shards(place, kind, record) if kind in SUFFIX else None
+
+
+def shards_of(location: Location, record: Mapping[str, Any]) -> Shards | None:
+    """A sharded run's folder, by its record; None where it is a folder of pictures."""
+    kind = record["settings"].get("output_format")
+    return Shards(Place(location), kind, record) if kind in SUFFIX else None
+
+
+def runs_below(url: Url) -> list[Location]:
+    """Runs into shards at a URL, or below it. Raises RunFolderError where there are none."""
+    records = Place(url).find(RECORD)
+    if not records:
+        raise RunFolderError(
+            f"{url}: no run there, nor below it (none has a {RECORD}); `apiprompt clip` and "
+            "`apiprompt llava` make them and print where they are"
+        )
+    return [place.location for place in records]
 
 
 def read_keys(folder: ShardedFolder, number: int) -> Iterator[str]:

@@ -23,6 +23,11 @@ _LOOKED_AT = 1000  # samples
 _EXACT = 2**53  # the largest integer that a float holds for sure
 _OWN: dict[str, Kind] = {"key": "string", "index": "int64", "question": "string"}
 _LAST: dict[str, Kind] = {"image_sha256": "string", "flat": "bool", OTHERS: "string"}
+_CROP: dict[str, Kind] = {"crop_box": ["int64"]}
+_OF_RENDERINGS: dict[str, tuple[tuple[str, ...], dict[str, Kind]]] = {
+    "crop": ((), _CROP),
+    "pair": (("crop_file_name",), _CROP),
+}
 
 
 class Schema(NamedTuple):
@@ -37,6 +42,13 @@ class Schema(NamedTuple):
     pictures: tuple[str, ...]
     columns: Mapping[str, Kind]
     beside: tuple[str, ...] = ()
+
+    def of_rendering(self, name: str) -> Schema:
+        """With what a rendering makes beside the masked image, and has to say of it."""
+        pictures, facts = _OF_RENDERINGS.get(name, ((), {}))
+        columns = {**self.columns, **facts}
+        columns[OTHERS] = columns.pop(OTHERS)  # stays last
+        return self._replace(pictures=(*self.pictures, *pictures), columns=columns)
 
     def fit(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A plain row without its pictures, as these columns; what has no place, as JSON."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -57,6 +59,13 @@ def found(folder: Any) -> list[Found]:
 def keys(folder: Any) -> list[str]:
     """Keys of a sharded run's finished samples, in order."""
     return [one.row["key"] for one in found(folder)]
+
+
+def assert_alike(one: bytes, other: bytes) -> None:
+    """Two pictures' files are the same to one grey level, as far as float32 goes."""
+    levels = [np.asarray(Image.open(io.BytesIO(content)), int) for content in (one, other)]
+    assert levels[0].shape == levels[1].shape
+    assert abs(levels[0] - levels[1]).max() <= 1
 
 
 def errors(folder: Path) -> list[dict[str, Any]]:
