@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,10 +125,20 @@ class Asked(NamedTuple):
         )
 
 
-def find_asked(config: RunConfig, console: Console, launch: Launch) -> Asked:
-    """Find the model that a configuration asks for, without loading it."""
+def find_asked(
+    config: RunConfig, console: Console, launch: Launch, *, apart: bool = False
+) -> Asked:
+    """Find the model that a configuration asks for, without loading it.
+
+    Args:
+        config: what was asked for.
+        console: for messages.
+        launch: which of several processes this is.
+        apart: whether to look for it in a process that ends with that, since what it takes to find
+            a model (torch, open_clip) stays in memory, and is of no use to who loads none.
+    """
     auxiliary = auxiliary_of(config, console, launch)
-    return Asked(config, auxiliary, _find_card(config, auxiliary, console))
+    return Asked(config, auxiliary, _find_card(config, auxiliary, console, apart=apart))
 
 
 def _cards(config: RunConfig) -> Path | None:
@@ -136,7 +147,9 @@ def _cards(config: RunConfig) -> Path | None:
     return folder / FOLDER if config.map_store and isinstance(folder, Path) else None
 
 
-def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> ModelCard:
+def _find_card(
+    config: RunConfig, auxiliary: Auxiliary, console: Console, *, apart: bool
+) -> ModelCard:
     """The card of the model asked for: remembered, or read off its checkpoint."""
     folder = _cards(config)
     if folder is not None:
@@ -144,6 +157,31 @@ def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> Mod
         if card is not None:
             return card
     console.say(f"looking for {auxiliary.words[1]}")
+    if apart:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            looked = pool.submit(_look_apart, config).result()
+    else:
+        looked = _look(config, auxiliary)
+    if folder is not None and not config.dry_run:
+        try:
+            model_card.remember(folder, auxiliary.words, *looked)
+        except OSError as error:
+            console.warn(f"what was found out of the model cannot be kept ({explain(error)})")
+    return looked.card
+
+
+class _Looked(NamedTuple):
+    """A model's card, and the files of its weights; none of those before they are asked for."""
+
+    card: ModelCard
+    weights_files: Sequence[Path]
+
+
+def _look_apart(config: RunConfig) -> _Looked:
+    return _look(config, auxiliary_of(config, Console(quiet=True), Launch()))
+
+
+def _look(config: RunConfig, auxiliary: Auxiliary) -> _Looked:
     checkpoint = auxiliary.find()
     card = ModelCard(
         checkpoint.short_name,
@@ -155,11 +193,6 @@ def _find_card(config: RunConfig, auxiliary: Auxiliary, console: Console) -> Mod
     )
     resolve_layers(config.layer_index, card)  # before any download
     if config.dry_run:
-        return card
+        return _Looked(card, ())
     card = card._replace(weights=checkpoint.identity)
-    if folder is not None:
-        try:
-            model_card.remember(folder, auxiliary.words, card, checkpoint.weights_files)
-        except OSError as error:
-            console.warn(f"what was found out of the model cannot be kept ({explain(error)})")
-    return card
+    return _Looked(card, checkpoint.weights_files)

@@ -40,7 +40,7 @@ def run_into_shards(config: RunConfig, console: Console, launch: Launch) -> Outc
     if launch.world_size > 1:  # said by each: variables left over from another job look the same
         said = launch.describe(len(mine), len(fragments.parts), "fragments")
         Console(quiet=config.quiet).say(said)
-    asked = find_asked(config, console, launch)
+    asked = find_asked(config, console, launch, apart=config.engine == "ray")
     if config.dry_run:
         for target in targets_of(asked, fragments):
             number = len(find_tasks(config, mine, [target]))

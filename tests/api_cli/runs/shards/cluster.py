@@ -9,16 +9,18 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+_ATTEMPTS = 3
 ROOT = Path(__file__).parents[4]
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
     "RAY_memory_monitor_refresh_ms": "0",  # else it kills workers where the whole machine is full
+    "RAY_agent_register_timeout_ms": "300000",
     "HF_HUB_OFFLINE": "1",
     "COLUMNS": "200",
     "PYTHONPATH": str(ROOT),  # of actors too: tests bring sets of their own
@@ -42,24 +44,30 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def ray_cluster(cpus: int, **variables: str) -> Iterator[str]:
-    """A cluster with so many CPUs by its own account; its address."""
-    ray = str(Path(sys.executable).parent / "ray")
-    port = free_port()
-    start = [ray, "start", "--head", f"--port={port}", f"--num-cpus={cpus}"]
-    start += ["--include-dashboard=false", "--object-store-memory=100000000", "--block"]
-    process = subprocess.Popen(
-        start,
-        env=environment(**variables),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(lambda: _accepts(port), 120)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+def ray_cluster(cpus: int, folder: Path) -> Iterator[str]:
+    """A cluster with so many CPUs by its own account, which logs to a folder; its address."""
+    for attempt in range(_ATTEMPTS):
+        log = folder / f"ray-{attempt}.log"
+        port = free_port()
+        start = [str(Path(sys.executable).parent / "ray"), "start", "--head", f"--port={port}"]
+        start += [f"--num-cpus={cpus}", "--include-dashboard=false", "--block"]
+        start += ["--object-store-memory=100000000"]
+        # where these are given, a busy machine has the time that it needs
+        agents = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent")
+        start += [f"--{agent}-port={free_port()}" for agent in (*agents, "metrics-export")]
+        with log.open("wb") as file:
+            process = subprocess.Popen(start, env=environment(), stdout=file, stderr=file)
+        try:
+            stands = _wait_for(
+                lambda: "runtime started" in log.read_text() or process.poll() is not None, 200
+            )
+            if process.poll() is None and stands:
+                yield f"127.0.0.1:{port}"
+                return
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+    raise AssertionError(log.read_text())
 
 
 @contextmanager
@@ -73,7 +81,7 @@ def object_store(folder: Path) -> Iterator[Mapping[str, str]]:
             [program, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log
         )
     try:
-        _wait_for(lambda: _accepts(port), 60)
+        assert _wait_for(lambda: _accepts(port), 120), "moto_server did not start"
         url = f"http://127.0.0.1:{port}"
         make = urllib.request.Request(f"{url}/runs", method="PUT")
         urllib.request.urlopen(make, timeout=30).close()
@@ -122,8 +130,11 @@ def _accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _wait_for(condition, seconds: float) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether it holds after so long at most."""
     end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not start"
+    while time.monotonic() < end:
+        if condition():
+            return True
         time.sleep(0.1)
+    return False

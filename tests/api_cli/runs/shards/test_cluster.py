@@ -35,7 +35,7 @@ SHARDS = ["--dataset", SET, "--output-format", "parquet", "--shard-size", NUMBER
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """One cluster for all tests, of two CPUs."""
-    with ray_cluster(2) as address:
+    with ray_cluster(2, tmp_path_factory.mktemp("ray")) as address:
         yield ["--engine", "ray", "--ray-address", address, "--format", "png"]
 
 
