@@ -11,11 +11,13 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 _ATTEMPTS = 3
 ROOT = Path(__file__).parents[4]
+NONE: Mapping[str, str] = {}
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
@@ -37,7 +39,7 @@ def moto_server() -> str | None:
     return os.environ.get("MOTO_SERVER") or shutil.which("moto_server")
 
 
-def environment(**variables: str) -> dict[str, str]:
+def environment(variables: Mapping[str, str] = NONE) -> dict[str, str]:
     """Of processes of these tests."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("APIPROMPT_", "RAY_", "AWS_"))}
     return {**own, **QUIET, **variables}
@@ -58,16 +60,18 @@ def ray_cluster(cpus: int, folder: Path) -> Iterator[str]:
         with log.open("wb") as file:
             process = subprocess.Popen(start, env=environment(), stdout=file, stderr=file)
         try:
-            stands = _wait_for(
-                lambda: "runtime started" in log.read_text() or process.poll() is not None, 200
-            )
-            if process.poll() is None and stands:
+            if _wait_for(partial(_is_settled, process, log), 200) and process.poll() is None:
                 yield f"127.0.0.1:{port}"
                 return
         finally:
             process.terminate()
             process.wait(timeout=60)
     raise AssertionError(log.read_text())
+
+
+def _is_settled(process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Whether a cluster stands, or its start has failed."""
+    return process.poll() is not None or "runtime started" in log.read_text()
 
 
 @contextmanager
@@ -96,23 +100,27 @@ def object_store(folder: Path) -> Iterator[Mapping[str, str]]:
         process.wait(timeout=30)
 
 
-def start_run(log: Path, *arguments: object, **variables: str) -> subprocess.Popen[bytes]:
+def start_run(
+    log: Path, *arguments: object, variables: Mapping[str, str] = NONE
+) -> subprocess.Popen[bytes]:
     """Start `apiprompt clip` with the demo model; what it says is appended to a file."""
     words = [sys.executable, "-m", "api_cli", "clip", "--model-name", "demo"]
     with log.open("ab") as file:
         return subprocess.Popen(
             [*words, *map(str, arguments)],
-            env=environment(**variables),
+            env=environment(variables),
             cwd=log.parent,
             stdout=file,
             stderr=file,
         )
 
 
-def finish_run(log: Path, *arguments: object, status: int = 0, **variables: str) -> str:
+def finish_run(
+    log: Path, *arguments: object, status: int = 0, variables: Mapping[str, str] = NONE
+) -> str:
     """Run it to its end; what it says."""
     before = log.stat().st_size if log.exists() else 0
-    code = start_run(log, *arguments, **variables).wait(timeout=400)
+    code = start_run(log, *arguments, variables=variables).wait(timeout=400)
     said = log.read_bytes()[before:].decode()
     assert code == status, f"{code}\n{said}"
     return said

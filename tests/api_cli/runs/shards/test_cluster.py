@@ -175,12 +175,12 @@ def test_a_real_object_store_takes_a_run_and_knows_it_again(cluster, tmp_path):
     given += ["--shard-size", 2, "--output-folder", "s3://runs/first"]
     with object_store(tmp_path) as variables:
         forward = ["--forward-env", ",".join(variables)]
-        said = finish_run(log, *given, *cluster, *forward, **variables)
+        said = finish_run(log, *given, *cluster, *forward, variables=variables)
         assert "6 samples finished" in said
         run = next(line for line in said.splitlines() if line.startswith("s3://runs/first/"))
-        assert "nothing left to do" in finish_run(log, *given, **variables)
+        assert "nothing left to do" in finish_run(log, *given, variables=variables)
         stream = [sys.executable, "-c", STREAM, f"{run}/data/*.parquet"]
         rows = subprocess.run(
-            stream, env=environment(**variables), capture_output=True, text=True, check=True
+            stream, env=environment(variables), capture_output=True, text=True, check=True
         )
         assert rows.stdout.strip() == str([(f"k{n}", (64, 48)) for n in range(6)])
