@@ -230,7 +230,7 @@ class RunConfig(DataConfig):
         parsers.actors,
         "MIN[:MAX]",
         "Actors that do a shard each: MIN are asked for at once, more while there is work.",
-        "1, and as many as the cluster has room for at the start",
+        "MIN 1, MAX what the cluster has room for at the start",
     )
     gpus_per_actor: float | None = option(
         SCALE,

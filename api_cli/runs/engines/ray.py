@@ -174,15 +174,18 @@ class _Pool:
             self._ray.kill(actor)
             return self._lost(task, error)
         self._stillborn = 0
-        if said is not None and said.fatal is not None:
-            raise ModelError(said.fatal)
+        done = None if said is None or task is None else self._judge(task, said)
         self._deal(actor)
-        if said is None or task is None:
-            return None
+        return done
+
+    def _judge(self, task: Task, said: _Answer) -> Done | None:
+        """What is to be said of a task by its actor's answer. Raises ModelError."""
+        if said.fatal is not None:
+            raise ModelError(said.fatal)
         if said.done.error is None:
             self._finished += 1
             return said.done
-        return self._again(task, said.done.error) if said.again else self._give_up(said.done)
+        return self._again(task, said.done.error) if said.again else said.done
 
     def _deal(self, actor: _Handle) -> None:
         if self._queue:
@@ -213,16 +216,14 @@ class _Pool:
         if self._tries[number] < TRIES:
             self._queue.append(task)
             return None
-        return self._give_up(Done(number, Report(), f"{why}, {TRIES} times"))
-
-    def _give_up(self, done: Done) -> Done:
+        why = f"{why}, {TRIES} times"
         self._given_up += 1
         if self._given_up >= _HOPELESS and not self._finished:
             raise ApipromptError(
-                f"none of the first {_HOPELESS} fragments could be done, the last since "
-                f"{done.error}; stopped. The same command tries them again"
+                f"{_HOPELESS} fragments could not be done, and none could, the last since {why}; "
+                "stopped. The same command tries them again"
             )
-        return done
+        return Done(number, Report(), why)
 
     def _say_what_is_asked(self) -> None:
         there = self._ray.cluster_resources()
@@ -284,10 +285,8 @@ def _share_of_actor(ray: Any, config: RunConfig) -> _Share:
         int(min(node["CPU"] // cpus, node["GPU"] // gpus if gpus else node["CPU"]))
         for node in fitting
     )
-    least, most = config.actors or (1, max(1, room))
-    if most is None:
-        most = max(least, room) if config.actors is None else 10**6
-    return _Share(cpus, gpus, least, max(least, most))
+    least, most = config.actors or (1, None)
+    return _Share(cpus, gpus, least, max(least, room) if most is None else most)
 
 
 def _reason(error: BaseException) -> str:
