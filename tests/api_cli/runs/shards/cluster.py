@@ -23,6 +23,7 @@ QUIET = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_memory_monitor_refresh_ms": "0",  # else it kills workers where the whole machine is full
     "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_niceness": "0",  # else whatever else runs here comes first
     "HF_HUB_OFFLINE": "1",
     "COLUMNS": "200",
     "PYTHONPATH": str(ROOT),  # of actors too: tests bring sets of their own
