@@ -18,6 +18,7 @@ from experiments.bench import (
     one_device,
     processes,
     published,
+    recipes,
     second_run,
     shared_pictures,
     sweep,
@@ -73,6 +74,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "ledgers": (
         "Rows of manifests: added, mended, opened",
         lambda: ledgers.measure(40_000, 20_000, 200_000),
+    ),
+    "recipes": (
+        "Twelve settings from kept maps, and --relative, against the same without",
+        lambda: recipes.kept_maps(8, 3) + recipes.relative(4, 5),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
-from transformers import (
-    DynamicCache,
-    LlavaForConditionalGeneration,
-)
+from transformers import DynamicCache
 
 from api_cli.options.prompt import IMAGE, MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
 from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
-from api_cli.relevance.llava.answering import Answering, in_turn
+from api_cli.relevance.llava.answering import CACHE, Answering, Turn, in_turn
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
 from api_cli.relevance.llava.prefix import (
     Layer,
@@ -30,14 +26,9 @@ from api_cli.relevance.llava.prefix import (
 )
 from api_cli.relevance.llava.readers import SDPA, attention_map, reading
 from api_cli.relevance.llava.tokens import tokenize
-from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import Square, check_choices
 
-# transformers 5.24 gave the argument a new name
-__all__ = ["CACHE", "LlavaRelevance", "attention_map"]
-
-_takes = inspect.signature(LlavaForConditionalGeneration.forward).parameters
-CACHE = "cache" if "cache" in _takes else "past_key_values"
+__all__ = ["LlavaRelevance", "attention_map"]
 
 
 class LlavaRelevance(Answering):
@@ -160,59 +151,77 @@ class LlavaRelevance(Answering):
         image_token = self.model.config.image_token_id
         prefix = common_prefix(prompts, image_token) if is_shareable(self._text_config) else []
         last, self._last = self._last, None
-        known = last.pixels if last is not None and last.ids == prefix else None
-        shared = share_pictures(images, known)
-        is_shared = bool(prefix) and len(shared.new) < len(images)
-        if not (is_shared and shared.knows_first):
-            last = None  # so that its memory can be used
-        parts = self._read_prefix(prefix, shared, last) if is_shared else []
-        last = None
-        padded = pad(prompts, len(prefix) if is_shared else 0, self.tokenizer.pad_token_id)
+        known = {id(last.pixels): last} if last is not None and last.ids == prefix else {}
+        last = None  # so that its memory can be used
 
         found: dict[int, Relevance] = {}
         turns = in_turn(len(images), unanswered)
-        for turn, rows in enumerate(turns):
+        final = id(images[turns[0].rows[-1]].pixels)
+        for turn, (rows, answered) in enumerate(turns):
+            own = [images[row] for row in rows]
+            new = {id(i.pixels): i.pixels for i in own if id(i.pixels) not in known}
+            is_shared = bool(prefix) and len(new) < len(rows)
             if is_shared:
+                cache = self._read_prefixes(prefix, own, known, list(new.values()))
                 looked_at = {}
-                owner = [shared.owner[row] for row in rows]
-                cache = fill_cache(self._text_config, hand_out(parts, owner))
-                parts = parts if turn < len(turns) - 1 else []  # its memory is not needed any more
             else:
-                pixels = torch.stack([images[row].pixels for row in rows])
+                known = {key: known[key] for key in known if key == final and turn}
+                pixels = torch.stack([image.pixels for image in own])
                 looked_at = {"pixel_values": pixels.to(self.model.device, self.model.dtype)}
                 cache = fill_cache(self._text_config, [])
-            ids, mask = (tensor[rows] for tensor in padded)
+            ids, mask = pad(
+                [prompts[row] for row in rows],
+                len(prefix) if is_shared else 0,
+                self.tokenizer.pad_token_id,
+            )
             places = (ids == image_token).nonzero()[:, 1].view(len(rows), -1)  # (B, N)
             with reading(self.model.model.language_model.layers, asked, places) as readers:
-                answers = self._generate(
-                    ids, mask, rows[0] not in unanswered, {**looked_at, CACHE: cache}
-                )
+                answers = self._generate(ids, mask, {**looked_at, CACHE: cache}, answered)
             maps = readers.maps  # (S, B, R, N)
             for b, row in enumerate(rows):
-                answer = None if row in unanswered else answers[b]
+                answer = None if answers is None else answers[b]
                 found[row] = self._result(maps[:, b], answer, asked, images[row])
-        if prefix:
-            start = int(places[-1, -1]) + 1 - len(prefix)
-            seen = layers_of(cache, -1, slice(start, start + len(prefix)))
-            self._last = Prefix(prefix, images[rows[-1]].pixels, seen)
+            if prefix:  # for what follows: the next turn, and the next batch
+                wanted = {final, *(id(images[row].pixels) for row in _rows(turns[turn + 1 :]))}
+                for b, (image, end) in enumerate(zip(own, places[:, -1].tolist(), strict=True)):
+                    if id(image.pixels) in wanted - known.keys():
+                        seen = layers_of(cache, b, slice(end + 1 - len(prefix), end + 1))
+                        known[id(image.pixels)] = Prefix(prefix, image.pixels, seen)
+        self._last = known.get(final)
         return [found[row] for row in range(len(images))]
 
-    def _read_prefix(
-        self, ids: list[int], shared: Shared, last: Prefix | None
-    ) -> list[Sequence[Layer]]:
-        """Keys and values of the prompts' beginning, read once a picture: parts of pictures."""
-        parts: list[Sequence[Layer]] = [] if last is None else [last.layers]
-        if shared.new:
+    def _read_prefixes(
+        self,
+        ids: list[int],
+        images: Sequence[Prepared],
+        known: dict[int, Prefix],
+        new: Sequence[torch.Tensor],
+    ) -> DynamicCache:
+        """A cache with the prompts' beginning for every question; read once a picture.
+
+        Args:
+            ids: of the beginning.
+            images: one a question.
+            known: pictures read before, by the identity of their pixels; what is not of use any
+                more is dropped.
+            new: pixels of the others.
+        """
+        pictures = [key for key in {id(image.pixels) for image in images} if key in known]
+        parts: list[Sequence[Layer]] = [known[key].layers for key in pictures]
+        known.clear()
+        if new:
             device = self.model.device
             cache: DynamicCache = fill_cache(self._text_config, [])
             self.model.model(
-                input_ids=torch.tensor([ids] * len(shared.new), device=device),
-                pixel_values=torch.stack(shared.new).to(device, self.model.dtype),
+                input_ids=torch.tensor([ids] * len(new), device=device),
+                pixel_values=torch.stack(list(new)).to(device, self.model.dtype),
                 use_cache=True,
                 **{CACHE: cache},
             )
             parts.append(layers_of(cache))
-        return parts
+        pictures += [id(pixels) for pixels in new]
+        owner = [pictures.index(id(image.pixels)) for image in images]
+        return fill_cache(self._text_config, hand_out(parts, owner))
 
     def _result(
         self,
@@ -224,3 +233,7 @@ class LlavaRelevance(Answering):
         """One sample's maps, of the passes' maps (S, R, N) and tokens (S,) of the batch, if any."""
         mean, facts = self._answer(maps, tokens, reads)
         return Relevance(self._square.cut(mean[:, None].numpy(), image.part), facts)
+
+
+def _rows(turns: Sequence[Turn]) -> list[int]:
+    return [row for turn in turns for row in turn.rows]
