@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from threading import Lock
 from typing import NamedTuple
+from weakref import finalize
 
 _IN_MEMORY = 256 * 2**20  # bytes, of a fragment
 
@@ -25,6 +26,7 @@ class Spool:
 
     def __init__(self, in_memory: int = _IN_MEMORY) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115, see `close`
+        self._closing = finalize(self, self._file.close)  # also of a run that is interrupted
         self._lock = Lock()
         self._end = 0
 
@@ -45,4 +47,4 @@ class Spool:
 
     def close(self) -> None:
         """Let all of it go."""
-        self._file.close()
+        self._closing()
