@@ -20,14 +20,14 @@ import shutil
 import uuid
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from api_cli.errors import explain
 from api_cli.masking import Array
@@ -52,12 +52,27 @@ class _Place(NamedTuple):
     row: int
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
+    """What was found out of a picture and a question in one layer."""
+
     map: Array  # (M, h, w) float32
     facts: bytes  # JSON; empty for none
 
     def checksum(self, key: bytes) -> int:
+        """CRC-32 of all of it, and of its key."""
         return zlib.crc32(self.facts, zlib.crc32(self.map.tobytes(), zlib.crc32(key)))
+
+
+class Maps(Protocol):
+    """What a belt asks of maps that are kept."""
+
+    def get(self, image_sha256: str, question: str, reads: Reads) -> Relevance | None:
+        """What was found out in these reads, or None where one is missing or damaged."""
+        ...
+
+    def put(self, entries: Iterable[tuple[str, str, Reads, Relevance]]) -> None:
+        """Keep what was found out: image digest, question, and maps of these reads each."""
+        ...
 
 
 class MapStore:
@@ -83,7 +98,7 @@ class MapStore:
         self._warn = warn
         self._keeps = True
         self._lock = Lock(folder / ".lock")
-        self._header = {"format": _FORMAT, "identity": json.dumps(identity, sort_keys=True)}
+        self._header = header_of(identity)
         self._places: dict[bytes, _Place] = {}
         self.damaged: list[Path] = []
         remove_leftovers(folder)
@@ -101,25 +116,11 @@ class MapStore:
 
     def get(self, image_sha256: str, question: str, reads: Reads) -> Relevance | None:
         """What was found out in these reads, or None where one is missing or damaged."""
-        found = []
-        for read in reads:
-            entry = self._read(_key(image_sha256, question, read))
-            if entry is None:
-                return None
-            found.append(entry)
-        facts = json.loads(found[0].facts) if found[0].facts else {}
-        return Relevance(np.stack([entry.map for entry in found]), facts)
+        return find_entries(self._read, image_sha256, question, reads)
 
     def put(self, entries: Iterable[tuple[str, str, Reads, Relevance]]) -> None:
         """Keep what was found out: image digest, question, and maps of these reads each."""
-        new = {
-            _key(image_sha256, question, read): _Entry(
-                np.ascontiguousarray(map_, dtype=np.float32),
-                json.dumps(dict(facts)).encode() if facts else b"",
-            )
-            for image_sha256, question, reads, (maps, facts) in entries
-            for read, map_ in zip(reads, maps, strict=True)
-        }
+        new = to_entries(entries)
         if not new or not self._keeps:
             return
         for again in (True, False):
@@ -142,21 +143,10 @@ class MapStore:
                 )
                 return
 
-    def _write(self, entries: Mapping[bytes, _Entry]) -> None:
-        groups: defaultdict[str, list[bytes]] = defaultdict(list)
-        for key, (map_, _) in entries.items():
-            groups[f"{map_.shape[-2]}x{map_.shape[-1]}"].append(key)
-        tensors: dict[str, Any] = {}
-        for shape, keys in groups.items():
-            longest = max(len(entries[key].facts) for key in keys)
-            facts = b"".join(entries[key].facts.ljust(longest, b"\0") for key in keys)
-            tensors[f"maps.{shape}"] = np.stack([entries[key].map for key in keys])
-            tensors[f"facts.{shape}"] = np.frombuffer(facts, np.uint8).reshape(len(keys), longest)
-            tensors[f"keys.{shape}"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
-            sums = [entries[key].checksum(key) for key in keys]
-            tensors[f"sums.{shape}"] = np.array(sums, np.uint32)
+    def _write(self, entries: Mapping[bytes, Entry]) -> None:
+        content, groups = pack(entries, self._header)
         shard = self._folder / f"maps-{len(entries):06d}-{uuid.uuid4().hex[:12]}.safetensors"
-        write_whole(shard, save(tensors, metadata=self._header))
+        write_whole(shard, content)
         for shape, keys in groups.items():
             self._places |= {key: _Place(shard, shape, row) for row, key in enumerate(keys)}
 
@@ -178,13 +168,13 @@ class MapStore:
         except _UNREADABLE:
             self._set_aside(shard)
 
-    def _read(self, key: bytes, *, again: bool = True) -> _Entry | None:
+    def _read(self, key: bytes, *, again: bool = True) -> Entry | None:
         place = self._places.get(key)
         if place is None:
             return None
         try:
             with safe_open(place.shard, "numpy") as file:
-                entry = _Entry(
+                entry = Entry(
                     file.get_slice(f"maps.{place.shape}")[place.row],
                     _unfilled(file.get_slice(f"facts.{place.shape}")[place.row]),
                 )
@@ -229,12 +219,81 @@ class MapStore:
         for shards in levels.values():
             if len(shards) < _FAN:
                 continue
-            merged: dict[bytes, _Entry] = {}
+            merged: dict[bytes, Entry] = {}
             for shard in shards:
                 merged |= _load(shard)
             self._write(merged)
             for shard in shards:
                 shard.unlink(missing_ok=True)
+
+
+def header_of(identity: Mapping[str, Any]) -> dict[str, str]:
+    """What a shard says of itself: its format, and what determines its maps."""
+    return {"format": _FORMAT, "identity": json.dumps(identity, sort_keys=True)}
+
+
+def to_entries(found: Iterable[tuple[str, str, Reads, Relevance]]) -> dict[bytes, Entry]:
+    """Entries by key of what `Maps.put` is given."""
+    return {
+        _key(image_sha256, question, read): Entry(
+            np.ascontiguousarray(map_, dtype=np.float32),
+            json.dumps(dict(facts)).encode() if facts else b"",
+        )
+        for image_sha256, question, reads, (maps, facts) in found
+        for read, map_ in zip(reads, maps, strict=True)
+    }
+
+
+def find_entries(
+    get: Callable[[bytes], Entry | None], image_sha256: str, question: str, reads: Reads
+) -> Relevance | None:
+    """What `Maps.get` gives, of entries by key."""
+    found = []
+    for read in reads:
+        entry = get(_key(image_sha256, question, read))
+        if entry is None:
+            return None
+        found.append(entry)
+    facts = json.loads(found[0].facts) if found[0].facts else {}
+    return Relevance(np.stack([entry.map for entry in found]), facts)
+
+
+def pack(
+    entries: Mapping[bytes, Entry], header: Mapping[str, str]
+) -> tuple[bytes, Mapping[str, Sequence[bytes]]]:
+    """A shard's content, and the keys in it by the shape of their maps, in the order of rows."""
+    groups: defaultdict[str, list[bytes]] = defaultdict(list)
+    for key, (map_, _) in entries.items():
+        groups[f"{map_.shape[-2]}x{map_.shape[-1]}"].append(key)
+    tensors: dict[str, Any] = {}
+    for shape, keys in groups.items():
+        longest = max(len(entries[key].facts) for key in keys)
+        facts = b"".join(entries[key].facts.ljust(longest, b"\0") for key in keys)
+        tensors[f"maps.{shape}"] = np.stack([entries[key].map for key in keys])
+        tensors[f"facts.{shape}"] = np.frombuffer(facts, np.uint8).reshape(len(keys), longest)
+        tensors[f"keys.{shape}"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
+        sums = [entries[key].checksum(key) for key in keys]
+        tensors[f"sums.{shape}"] = np.array(sums, np.uint32)
+    return save(tensors, metadata=dict(header)), groups
+
+
+def unpack(content: bytes) -> dict[bytes, Entry]:
+    """The whole entries of what `pack` made; none where it is damaged beyond reading."""
+    try:
+        tensors = load(content)
+        shapes = [name.partition(".")[2] for name in tensors if name.startswith("maps.")]
+        return {key: e for shape in shapes for key, e in _whole(tensors.__getitem__, shape)}
+    except _UNREADABLE:
+        return {}
+
+
+def _whole(get: Callable[[str], Any], shape: str) -> Iterator[tuple[bytes, Entry]]:
+    """The entries of one shape that are as they were written."""
+    tensors = (get(f"{kind}.{shape}") for kind in ("keys", "maps", "facts", "sums"))
+    for key, map_, facts, checksum in zip(*tensors, strict=True):
+        entry = Entry(map_, _unfilled(facts))
+        if int(checksum) == entry.checksum(key.tobytes()):
+            yield key.tobytes(), entry
 
 
 def find_store(output_folder: Path, settings: Mapping[str, Any]) -> MapStore | None:
@@ -334,19 +393,13 @@ def _unfilled(facts: Any) -> bytes:
     return bytes(facts.tobytes()).rstrip(b"\0")
 
 
-def _load(shard: Path) -> dict[bytes, _Entry]:
+def _load(shard: Path) -> dict[bytes, Entry]:
     """A shard's whole entries."""
-    entries: dict[bytes, _Entry] = {}
+    entries: dict[bytes, Entry] = {}
     try:
         with safe_open(shard, "numpy") as file:
             for shape in _shapes(file):
-                tensors = (
-                    file.get_tensor(f"{kind}.{shape}") for kind in ("keys", "maps", "facts", "sums")
-                )
-                for key, map_, facts, checksum in zip(*tensors, strict=True):
-                    entry = _Entry(map_, _unfilled(facts))
-                    if int(checksum) == entry.checksum(key.tobytes()):
-                        entries[key.tobytes()] = entry
+                entries.update(_whole(file.get_tensor, shape))
     except _UNREADABLE:
         pass  # not readable: what it held is made again when needed
     return entries
