@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_url_that_nothing_serves_is_one_clear_line():
 
 
 def test_what_is_interrupted_is_never_published():
-    published = []
+    published: list[Any] = []
     sink = ShardSink(2, Schema(("file_name",), {"key": "string"}), str, "png", published.append)
     names = sink.save_images("a", {"file_name": b"picture"})
     sink.add({**names, "key": "a", "index": 0})
