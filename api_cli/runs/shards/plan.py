@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
@@ -13,7 +13,7 @@ from api_cli.runs.assembly import Assembly
 from api_cli.runs.plan import picture_settings, record_of
 from api_cli.runs.rendering import MAPS_SUFFIX
 from api_cli.runs.shards.place import Place
-from api_cli.runs.shards.schema import Schema, find_schema
+from api_cli.runs.shards.schema import Kind, Schema, find_columns
 from api_cli.runs.shards.sharded_folder import ShardedFolder
 from api_cli.runs.shards.worker import Target, Task
 from datasets_manager import DatasetError, Fragment, Fragments
@@ -52,9 +52,14 @@ def open_targets(assembly: Assembly, fragments: Fragments) -> list[Target]:
     config = assembly.config
     plan = plan_of(config, fragments)
 
+    beside: tuple[str, ...] = ()
+    if config.save_maps:
+        beside = (*(f".{name}.jpg" for name, _ in assembly.auxiliary.method.maps), MAPS_SUFFIX)
+    shape = Schema(PICTURES, {}, beside)
+
     @cache
-    def schema() -> Schema:
-        return _schema(assembly, fragments)
+    def columns() -> Mapping[str, Kind]:
+        return _columns(assembly, fragments, shape)
 
     opened = []
     for setting, folder in targets_of(assembly, fragments):
@@ -67,14 +72,16 @@ def open_targets(assembly: Assembly, fragments: Fragments) -> list[Target]:
             "output_format": config.output_format,
             **({"save_maps": True} if config.save_maps else {}),
         }
-        own = partial(_of_rendering, schema, str(setting.values["render"]))
-        claimed = folder.claimed(settings, plan, own, record_of(config, setting))
+        rendering = str(setting.values["render"])
+        folder = folder._replace(schema=shape.of_rendering(rendering))
+        find = partial(_with_facts, columns, rendering)
+        claimed = folder.claimed(settings, plan, find, record_of(config, setting))
         opened.append(Target(setting, claimed))
     return opened
 
 
-def _of_rendering(schema: Callable[[], Schema], name: str) -> Schema:
-    return schema().of_rendering(name)
+def _with_facts(columns: Callable[[], Mapping[str, Kind]], rendering: str) -> Mapping[str, Kind]:
+    return Schema((), columns()).of_rendering(rendering).columns
 
 
 def find_tasks(
@@ -105,13 +112,9 @@ def share(fragments: Sequence[Fragment], config: RunConfig, launch: Launch) -> S
     return fragments[index * launch.world_size + launch.rank :: number * launch.world_size]
 
 
-def _schema(assembly: Assembly, fragments: Fragments) -> Schema:
+def _columns(assembly: Assembly, fragments: Fragments, shape: Schema) -> Mapping[str, Kind]:
     """The columns of all shards, by the first fragment that can be opened."""
-    method = assembly.auxiliary.method
-    beside: tuple[str, ...] = ()
-    if assembly.config.save_maps:
-        beside = (*(f".{name}.jpg" for name, _ in method.maps), MAPS_SUFFIX)
     for fragment in fragments.parts:
         with suppress(DatasetError):  # its own matter, when it is done
-            return find_schema(fragment.open(), method, PICTURES, beside)
-    return find_schema((), method, PICTURES, beside)
+            return find_columns(fragment.open(), assembly.auxiliary.method, shape)
+    return find_columns((), assembly.auxiliary.method, shape)

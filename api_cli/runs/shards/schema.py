@@ -8,7 +8,7 @@ stands in that row's `other_columns`, as JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -49,7 +49,8 @@ class Schema(NamedTuple):
         """With what a rendering makes beside the masked image, and has to say of it."""
         pictures, facts = _OF_RENDERINGS.get(name, ((), {}))
         columns = {**self.columns, **facts}
-        columns[OTHERS] = columns.pop(OTHERS)  # stays last
+        if OTHERS in columns:
+            columns[OTHERS] = columns.pop(OTHERS)  # stays last
         return self._replace(pictures=(*self.pictures, *pictures), columns=columns)
 
     def fit(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,16 +109,13 @@ def column_of(suffix: str) -> str:
     return suffix.strip(".").split(".")[0]
 
 
-def find_schema(
-    samples: Iterable[Sample], method: Method, pictures: Sequence[str], beside: Sequence[str]
-) -> Schema:
-    """The schema of a run, by the first samples of its dataset.
+def find_columns(samples: Iterable[Sample], method: Method, shape: Schema) -> dict[str, Kind]:
+    """The columns of a run, by the first samples of its dataset.
 
     Args:
         samples: of the first fragment.
         method: of the run, whose models have each their own facts.
-        pictures: names of pictures as of `Sink.save_images`.
-        beside: suffixes of files beside a sample's pictures.
+        shape: the pictures and files that have columns already.
     """
     extra = Columns()
     hinted = False
@@ -137,9 +135,9 @@ def find_schema(
             "relevance_grid": "string",
         }
     query = {"query": "string"} if hinted else {}
-    taken = {*map(picture_column, pictures), *map(column_of, beside)}
+    taken = {*map(picture_column, shape.pictures), *map(column_of, shape.beside)}
     known = {name: _settled(kind) for name, kind in extra.describe().items() if name not in taken}
-    return Schema(tuple(pictures), {**_OWN, **query, **facts, **known, **_LAST}, tuple(beside))
+    return {**_OWN, **query, **facts, **known, **_LAST}
 
 
 def _settled(kind: Kind) -> Kind:

@@ -20,7 +20,7 @@ from api_cli.runs.names import SampleNames
 from api_cli.runs.record import RECORD, read_record, record_content
 from api_cli.runs.shards.names import DATA, ERRORS, KEYS, SUFFIX, ShardName, numbers, own
 from api_cli.runs.shards.place import Place
-from api_cli.runs.shards.schema import Schema
+from api_cli.runs.shards.schema import Kind, Schema
 from api_cli.runs.shards.sink import Collected, ShardSink, stems_of
 from api_cli.runs.shards.writers import WRITERS
 from datasets_manager import Dataset
@@ -94,7 +94,7 @@ class ShardedFolder(NamedTuple):
         self,
         settings: Mapping[str, Any],
         plan: Mapping[str, Any],
-        schema: Callable[[], Schema],
+        find_columns: Callable[[], Mapping[str, Kind]],
         record: Mapping[str, Any],
     ) -> ShardedFolder:
         """The folder with its columns: begun, or checked to be of these settings and this plan.
@@ -102,7 +102,7 @@ class ShardedFolder(NamedTuple):
         Args:
             settings: that determine the pictures.
             plan: how the dataset is cut.
-            schema: finds the columns; those that the folder was begun with count.
+            find_columns: of the rows; those that the folder was begun with count.
             record: what else `run.yaml` should say, such as the resolved configuration.
 
         Raises:
@@ -118,7 +118,7 @@ class ShardedFolder(NamedTuple):
                     f"{self.place} has shards but no {RECORD}, so what they hold is not known; "
                     "use --overwrite to start it afresh, or another --output-folder"
                 ) from None
-            whole = {**plan, "columns": dict(schema().columns)}
+            whole = {**plan, "columns": dict(find_columns())}
             self.place.write(RECORD, record_content(settings, {**record, "plan": whole}))
             there = self.place.read(RECORD)  # perhaps another process's by now
         known = dict(read_record(there, str(self.place), settings).get("plan") or {})
@@ -134,7 +134,7 @@ class ShardedFolder(NamedTuple):
                 f"{'; '.join(differing)}. Say the same --dataset, --range and --shard-size, use "
                 "another --output-folder, or --overwrite to replace them"
             )
-        claimed = self._replace(schema=schema()._replace(columns=columns))
+        claimed = self._replace(schema=self.schema._replace(columns=columns))
         claimed._write_card(settings)
         return claimed
 

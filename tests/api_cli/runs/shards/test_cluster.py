@@ -84,7 +84,7 @@ def test_rows_and_pictures_are_those_of_a_folder(cluster, hard, tmp_path):
         assert_alike(one.pictures["file_name"].read(), content)
     assert not rows
     lines = said.strip().splitlines()  # its own words, and nobody else's
-    assert [line.split()[0] for line in lines if "fragments, " not in line] == [
+    assert [line.split()[0] for line in lines if "/8 fragments, " not in line] == [
         "looking", "actors", str(folder), f"{NUMBER - 1}", "error:"
     ]  # fmt: skip
     assert "8/8 fragments, " in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from api_cli.runs.names import SampleNames
 from api_cli.runs.shards.names import ShardName, numbers
 from api_cli.runs.shards.place import Place
 from api_cli.runs.shards.schema import Schema
-from api_cli.runs.shards.sink import Collected, ShardSink, stems_of
+from api_cli.runs.shards.sink import ShardSink, stems_of
 from api_cli.runs.shards.spool import Spool
 
 
@@ -48,7 +49,7 @@ def test_a_url_that_nothing_serves_is_one_clear_line():
 
 
 def test_what_is_interrupted_is_never_published():
-    published: list[Collected] = []
+    published: list[Any] = []
     sink = ShardSink(2, Schema(("file_name",), {"key": "string"}), str, "png", published.append)
     names = sink.save_images("a", {"file_name": b"picture"})
     sink.add({**names, "key": "a", "index": 0})
