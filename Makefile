@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ALL := .venv-all
+MOTO := .venv-moto
+UV := $(BIN)/uv pip install --quiet --python
 COUNTING := --dataset counting --model-name demo --enhance-coe 2 --grayscale 128
 COUNTED_IN := experiments/APICLIP_counting_demo_3/2_3_LANCZOS_128
 COUNTED := $(COUNTED_IN) $(COUNTED_IN)_shuffled-0
@@ -27,7 +30,9 @@ demo: $(VENV)/.run ## Install what running needs, mask the demo set, and compare
 test: $(VENV)/.test ## Install what testing needs, then run the tests.
 	$(BIN)/python -m pytest $(ARGS)
 
-test-all: test ## Run every test, also those that need more than pip can set up (there are none yet).
+test-all: test $(ALL)/.done $(MOTO)/.done ## Run every test, also those of browser, cluster and object store.
+	REQUIRE_BROWSER=1 OTHER_PYTHON=$(abspath $(BIN))/python MOTO_SERVER=$(abspath $(MOTO))/bin/moto_server \
+		$(ALL)/bin/python -m pytest -m "browser or cluster" --numprocesses=0 $(ARGS)
 
 quick: $(VENV)/.test ## Run the tests that need no process and no model, in half a minute.
 	$(BIN)/python -m pytest -m "not process and not model" --numprocesses=2 $(ARGS)
@@ -55,7 +60,7 @@ wheel: $(VENV)/.dev ## Build the distribution into dist/.
 	$(BIN)/python -m build
 
 clean: ## Remove the virtual environment and what tools leave behind.
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ALL) $(MOTO) $(VENV)-lowest $(VENV)-newest build dist .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -74,3 +79,14 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.test $(VENV)/.run
+
+# gradio holds Pillow back, and moto wants another botocore than s3fs: environments of their own
+$(ALL)/.done: pyproject.toml | $(VENV)/.dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ALL)
+	$(UV) $(ALL)/bin/python --editable '.[test,browser,web,ray,s3]'
+	@touch $@
+
+$(MOTO)/.done: | $(VENV)/.dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MOTO)
+	$(UV) $(MOTO)/bin/python 'moto[server]>=5'
+	@touch $@

@@ -67,18 +67,9 @@ def test_the_layer_that_the_demo_llava_was_trained_with_is_found_and_maps_are_ke
 
 
 def test_means_that_are_asked_for_and_heads_are_scored_too():
-    flags = (
-        "llava",
-        "--range",
-        "0",
-        "8",
-        "--batch-size",
-        "8",
-        "--max-new-tokens",
-        "1",
-        "--fit",
-        "squash",
-    )  # fmt: skip - so that no attention goes to padding
+    # squashed, so that no attention goes to padding
+    flags = ("llava", "--range", "0", "8", "--batch-size", "8", "--max-new-tokens", "1",
+             "--fit", "squash")  # fmt: skip
     found, _ = profiled(*flags, "--layer-index", "1,2+1", "--heads", "--resamples", "100")
     rows = {(row["role"], row["layer_index"], row["head"]): row for row in found["rows"]}
     heads = [("head", layer, head) for layer in "12" for head in range(4)]
