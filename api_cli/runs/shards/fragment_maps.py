@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from api_cli.relevance import Reads, Relevance
-from api_cli.runs.map_store import Entry, find_entries, header_of, pack, to_entries, unpack
+from api_cli.runs.map_shards import Entry, find_entries, header_of, pack, to_entries, unpack
 from api_cli.runs.shards.place import Place
 
 

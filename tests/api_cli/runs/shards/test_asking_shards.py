@@ -19,11 +19,11 @@ pytestmark = pytest.mark.model
 
 
 def questions(run, tmp_path):
-    """Questions of a run with their pictures' names and contents, and why one is not asked."""
+    """Questions of a run with their pictures, and why one is not asked."""
     config = AskConfig.resolve({"runs": [str(run)], "output_folder": str(tmp_path)}, {})
     [target] = find_targets(config)
     return target, [
-        (q.key, q.text, q.fault, [(p.file_name, p.read()) for p in q.pictures])
+        (q.key, q.text, q.fault, [(p.file_name, p.is_original, p.read()) for p in q.pictures])
         for q, _ in target.questions()
     ]
 
@@ -31,15 +31,15 @@ def questions(run, tmp_path):
 @pytest.mark.parametrize("kind", ["parquet", "webdataset"])
 def test_a_sharded_run_is_asked_about_as_its_folder_is(tmp_path, kind):
     root = make_set(tmp_path / "set", 5, broken=(3,))
-    given = {"dataset": "imagefolder", "data_root": str(root)}
+    given = {"dataset": "imagefolder", "data_root": str(root), "render": "pair"}
     [folder], _ = mask(tmp_path / "folder", **given)
     [shards], _ = mask(tmp_path / "shards", output_format=kind, shard_size=2, **given)
     _, of_folder = questions(folder, tmp_path)
     target, of_shards = questions(shards, tmp_path)
     for (*one, pictures), (*other, known) in zip(of_shards, of_folder, strict=True):
         assert one == other
-        assert [name for name, _ in pictures] == [name for name, _ in known]
-        for (_, content), (_, same) in zip(pictures, known, strict=True):
+        assert [about for *about, _ in pictures] == [about for *about, _ in known]
+        for (*_, content), (*_, same) in zip(pictures, known, strict=True):
             assert_alike(content, same)
     assert len(of_shards) == 5
     assert target.home == shards

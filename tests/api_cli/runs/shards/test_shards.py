@@ -15,11 +15,14 @@ import yaml
 
 from api_cli.console import Console
 from api_cli.errors import RunFolderError, UsageError
+from api_cli.masking.renderings import RENDERINGS
 from api_cli.options.clip import ClipConfig
 from api_cli.options.launch import Launch
 from api_cli.options.location import Url
-from api_cli.runs.map_store import unpack
+from api_cli.runs.map_shards import unpack
+from api_cli.runs.map_store import list_stores
 from api_cli.runs.run import run
+from api_cli.runs.run_folder import picture_files
 from api_cli.runs.shards.keys import check_keys
 from api_cli.runs.shards.place import Place
 from api_cli.runs.shards.schema import Schema
@@ -86,6 +89,29 @@ def test_datasets_opens_shards_with_pictures_and_all_columns(sharded, as_folder,
         assert {name: fields[name] for name in known if name != "file_name"} == {
             name: value for name, value in known.items() if name != "file_name"
         }
+
+
+@pytest.mark.parametrize("flags", [PARQUET, TARS], ids=lambda flags: flags["output_format"])
+def test_every_rendering_has_its_pictures_and_facts(ten, tmp_path, flags):
+    given = of(ten, range="0 2", render=",".join(RENDERINGS))
+    folders, _ = mask(tmp_path / "folders", **given)
+    sharded, _ = mask(tmp_path / "shards", **given, **flags)
+    for name, folder, there in zip(RENDERINGS, folders, sharded, strict=True):
+        rows = read_json_lines(folder / "metadata.jsonl")
+        for row, one in zip(rows, found(there), strict=True):
+            files = picture_files(row)
+            assert one.row == {k: value for k, value in row.items() if k not in files}
+            assert [*one.pictures] == [*files]
+            for column, picture in one.pictures.items():
+                assert picture.file_name == files[column]
+                assert_alike(picture.read(), (folder / files[column]).read_bytes())
+        loaded = datasets.load_dataset(str(there), split="train", cache_dir=str(tmp_path / "c"))
+        fields = loaded[0]["json"] if flags is TARS else loaded[0]
+        assert fields["other_columns"] is None, f"columns of {name} are known before"
+        if name == "pair":
+            crop = loaded[0]["crop.png" if flags is TARS else "crop"]
+            assert max(crop.size) == 64
+            assert len(fields["crop_box"]) == 4
 
 
 def test_shards_are_named_as_the_hub_names_them(sharded):
@@ -227,6 +253,8 @@ def test_a_sweep_makes_a_folder_a_variant_from_kept_maps(ten, tmp_path, whole, m
     assert stamps(one) == before
     maps = sorted((whole.parents[1] / ".maps").rglob("train-*.safetensors"))
     assert [path.name for path in maps] == [f"train-{n:05d}-of-00003.safetensors" for n in range(3)]
+    [store] = list_stores(whole.parents[1])
+    assert (store.maps, store.files) == (10, 3), "as `apiprompt maps` says"
 
 
 def test_damaged_maps_are_made_again(whole, ten):
@@ -324,6 +352,7 @@ def test_what_does_not_fit_the_columns_stands_beside_them(tmp_path, ten):
     [
         ({"output_format": "parquet", "verify": True}, "--verify looks at all samples"),
         ({"output_format": "parquet", "shuffle_masks": 1}, "--shuffle-masks looks at all samples"),
+        ({"output_format": "parquet", "format": "source"}, "--format source keeps names of files"),
         ({"engine": "ray"}, "--engine is of shards"),
         ({"retry_failed": True}, "--retry-failed is of shards"),
         (
