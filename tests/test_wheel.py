@@ -23,6 +23,7 @@ def test_the_wheel_makes_the_same_pictures_from_an_empty_folder(apiprompt, tmp_p
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
     assert not [name for name in names if name.startswith(("tests", "experiments", "configs"))]
+    assert {f"api_cli/pages/show/page.{kind}" for kind in ("html", "css", "js")} <= set(names)
     assert wheel.stat().st_size < 30_000_000
 
     empty = tmp_path / "empty"

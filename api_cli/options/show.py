@@ -20,7 +20,8 @@ class ShowConfig(Config):
         (),
         parsers.several(parsers.path),
         "RUN...",
-        "Run folders, or folders that hold some; each becomes a column.",
+        "Run folders, or folders that hold some, a column each. Answers about originals (PLAIN_*) "
+        "are found beside them, or may be named.",
     )
     range: tuple[int, int] | None = option(
         DATA,

@@ -76,7 +76,7 @@ const filters = {
   won: ["Won", (s) => difference(s) > 0],
   lost: ["Lost", (s) => difference(s) < 0],
   same: ["Same score", (s) => difference(s) === 0],
-  errors: ["Errors", has_error],
+  errors: ["Failed or not answered", has_error],
 };
 const by_number = (value) => (a, b) => {
   const [one, two] = [value(a), value(b)];
