@@ -172,7 +172,7 @@ def test_a_real_object_store_takes_a_run_and_knows_it_again(cluster, tmp_path):
     root = make_set(tmp_path / "set", 6)
     log = tmp_path / "log"
     given = ["--dataset", SET, "--data-root", root, "--output-format", "parquet"]
-    given += ["--shard-size", 2, "--output-folder", "s3://runs/first"]
+    given += ["--shard-size", 2, "--output-folder", "s3://runs/first", "--format", "png"]
     with object_store(tmp_path) as variables:
         forward = ["--forward-env", ",".join(variables)]
         said = finish_run(log, *given, *cluster, *forward, variables=variables)
