@@ -28,5 +28,5 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     os._exit(128 + number)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # a process that this one spawns imports it as well
     main()

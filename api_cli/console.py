@@ -108,17 +108,32 @@ class Console:
 
     @contextmanager
     def progress(
-        self, total: int, doing: str = "masking", unit: str = "images"
+        self,
+        total: int,
+        doing: str = "masking",
+        unit: str = "images",
+        of: str = "samples",
+        done: Callable[[Counts], int] = lambda report: report.finished + report.failed,
     ) -> Iterator[Callable[[Counts], None]]:
-        """Show how far a run of `total` samples is; call what this yields after each sample."""
+        """Show how far a run is; call what this yields after each sample.
+
+        Args:
+            total: of what is to be done.
+            doing: what the run does.
+            unit: of its speed.
+            of: what is to be done, in words for several.
+            done: how much of it is.
+        """
         if self._quiet:
             yield lambda report: None
         elif self._rich.is_terminal:
-            yield from self._bar(total, doing, unit)
+            yield from self._bar(total, doing, unit, done)
         else:
-            yield self._lines(total, unit)
+            yield self._lines(total, unit, of, done)
 
-    def _bar(self, total: int, doing: str, unit: str) -> Iterator[Callable[[Counts], None]]:
+    def _bar(
+        self, total: int, doing: str, unit: str, done: Callable[[Counts], int]
+    ) -> Iterator[Callable[[Counts], None]]:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -131,24 +146,27 @@ class Console:
             task = bar.add_task(doing, total=total, speed="")
 
             def advance(report: Counts) -> None:
-                done = report.finished + report.failed
-                speed = f"{done / (time.perf_counter() - start):.1f} {unit}/s"
+                samples = report.finished + report.failed
+                speed = f"{samples / (time.perf_counter() - start):.1f} {unit}/s"
                 failed = f", {report.failed} failed" if report.failed else ""
-                bar.update(task, completed=done, speed=speed + failed)
+                bar.update(task, completed=done(report), speed=speed + failed)
 
             yield advance
 
-    def _lines(self, total: int, unit: str) -> Callable[[Counts], None]:
+    def _lines(
+        self, total: int, unit: str, of: str, done: Callable[[Counts], int]
+    ) -> Callable[[Counts], None]:
         start = time.perf_counter()
         last = start
 
         def advance(report: Counts) -> None:
             nonlocal last
-            done, now = report.finished + report.failed, time.perf_counter()
-            if now - last < _SECONDS_BETWEEN_LINES and done < total:
+            so_far, now = done(report), time.perf_counter()
+            if now - last < _SECONDS_BETWEEN_LINES and so_far < total:
                 return
             last = now
+            speed = (report.finished + report.failed) / (now - start)
             failed = f", {report.failed} failed" if report.failed else ""
-            self.say(f"{done}/{total} samples, {done / (now - start):.1f} {unit}/s{failed}")
+            self.say(f"{so_far}/{total} {of}, {speed:.1f} {unit}/s{failed}")
 
         return advance

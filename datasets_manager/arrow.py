@@ -6,7 +6,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,9 @@ class ParquetTable:
         path: the file.
         groups: keeps groups, of this file or of all that belong together.
 
+    Attributes:
+        size: of its groups and its footer, in bytes.
+
     Raises:
         DatasetError: where it is missing or no parquet file.
     """
@@ -89,6 +92,10 @@ class ParquetTable:
         try:
             with self._open() as file:
                 self._metadata, schema = file.metadata, file.schema_arrow
+                self.size = self._metadata.serialized_size + sum(
+                    self._metadata.row_group(n).total_byte_size
+                    for n in range(self._metadata.num_row_groups)
+                )
         except (OSError, pyarrow.ArrowException) as error:
             raise DatasetError(f"{path} cannot be read as parquet: {error}") from error
         counts = (
@@ -106,14 +113,27 @@ class ParquetTable:
             and field.name not in others
         ]
 
-    def read(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """These columns of all rows; `Unreadable` for a value that cannot be had."""
+    @property
+    def counts(self) -> list[int]:
+        """Rows of each group, as the file's footer has them."""
+        return [stop - start for start, stop in pairwise(self._starts)]
+
+    def read(self, names: Sequence[str], rows: range | None = None) -> list[dict[str, Any]]:
+        """These columns of all rows, or of those of a stretch, whose groups alone are read.
+
+        `Unreadable` stands for a value that cannot be had.
+        """
         with self._open() as file:
-            return _to_rows(file.read(columns=list(names)))
+            if rows is None:
+                return _to_rows(file.read(columns=list(names)))
+            groups = range(self._group_of(rows[0]), self._group_of(rows[-1]) + 1) if rows else ()
+            table = file.read_row_groups(list(groups), columns=list(names))
+            start = rows.start - self._starts[groups[0]] if groups else 0
+            return _to_rows(table.slice(start, len(rows)))
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """These columns of one row; those of its group that are not kept are read."""
-        group = bisect_right(self._starts, index) - 1
+        group = self._group_of(index)
         columns = self._groups.get(
             self.place, group, names, lambda missing: self._read_group(group, missing)
         )
@@ -122,7 +142,11 @@ class ParquetTable:
 
     def group(self, index: int) -> str:
         """Names the group that a row is read with."""
-        return f"{self.place} {bisect_right(self._starts, index) - 1}"
+        return f"{self.place} {self._group_of(index)}"
+
+    def _group_of(self, index: int) -> int:
+        """The number of the group that a row is in."""
+        return bisect_right(self._starts, index) - 1
 
     def _open(self) -> Any:
         import pyarrow.parquet
@@ -188,9 +212,15 @@ class HubTable:
             dataset = dataset.cast_column(name, Image(decode=False))
         self._dataset = dataset
 
-    def read(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """These columns of all rows; `Unreadable` for a value that cannot be had."""
-        return _to_rows(self._dataset.select_columns(list(names)).with_format("arrow")[:])
+    @property
+    def counts(self) -> list[int]:
+        """Rows, as of one group."""
+        return [len(self._dataset)]
+
+    def read(self, names: Sequence[str], rows: range | None = None) -> list[dict[str, Any]]:
+        """These columns of all rows, or of a stretch; `Unreadable` for what cannot be had."""
+        wanted = slice(None) if rows is None else slice(rows.start, rows.stop)
+        return _to_rows(self._dataset.select_columns(list(names)).with_format("arrow")[wanted])
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """These columns of one row."""

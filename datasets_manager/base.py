@@ -142,12 +142,15 @@ class Dataset(Sequence[Sample]):
         name: the dataset's canonical name; becomes part of run folders' names.
         samples: in order, which their indices are made to follow.
         notes: what was left out while listing, a sentence each.
+        first: index of the first of them, where they are a part of a larger set.
     """
 
-    def __init__(self, name: str, samples: Iterable[Sample], notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, samples: Iterable[Sample], notes: Sequence[str] = (), first: int = 0
+    ) -> None:
         self.name = name
         self.notes = notes
-        asking = [_asking(sample, index) for index, sample in enumerate(samples)]
+        asking = [_asking(sample, index) for index, sample in enumerate(samples, first)]
         self._samples = _under_unique_keys(asking)
 
     def __len__(self) -> int:

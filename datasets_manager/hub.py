@@ -155,7 +155,9 @@ def open_table(hub_id: str, config: str | None, split: str, revision: str | None
     return HubTable(dataset, place)
 
 
-def stream_tables(hub_id: str, config: str | None, split: str, revision: str | None) -> list[Table]:
+def stream_tables(
+    hub_id: str, config: str | None, split: str, revision: str | None
+) -> list[StreamedTable]:
     """One split of a repository of parquet files, read where it is, for sets larger than the disk.
 
     Raises:

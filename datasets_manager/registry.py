@@ -15,12 +15,34 @@ Loader = Callable[[Path, DatasetOptions], Listed]
 FromTables = Callable[[Sequence[Table], Columns, DatasetOptions], Listed]
 L = TypeVar("L", bound=Loader)
 
+
+class Part(NamedTuple):
+    """A part of a source, known without listing its samples.
+
+    Attributes:
+        identity: the file, and what changes with its content.
+        rows: of the file; None where their number is not known before it is opened.
+        listed: lists its samples, of those rows where there are such; can be pickled. Its last
+            argument is the index of the first.
+    """
+
+    identity: str
+    rows: range | None
+    listed: Callable[..., Listed]
+
+
+Parts = Callable[[Path, DatasetOptions, int], Iterable[Part]]
+
 _REGISTRY: dict[str, DatasetInfo] = {}
 _MARKED: list[Loader] = []
 
 
 class DatasetInfo(NamedTuple):
-    """What is known of a dataset before it is opened; as the arguments of `register`."""
+    """What is known of a dataset before it is opened; as the arguments of `register`.
+
+    `parts` gives the parts of a source that knows them without listing its samples, of about so
+    many samples; see `fragments.py`.
+    """
 
     name: str
     load: Loader
@@ -32,6 +54,7 @@ class DatasetInfo(NamedTuple):
     takes: tuple[str, ...] = ()
     from_tables: FromTables | None = None
     metric: str = ""
+    parts: Parts | None = None
 
 
 def register(

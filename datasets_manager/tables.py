@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from datasets_manager.base import DatasetError, Note, Sample
+from datasets_manager.options import DatasetOptions
 from datasets_manager.rows import Row, Unreadable
 
-if TYPE_CHECKING:
-    pass
-
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_QUESTIONS = ("question", "query", "prompt", "instruction", "text", "conversations", "messages")
 
 
 class Columns(NamedTuple):
@@ -63,8 +62,8 @@ class Table(Protocol):
     plain: Sequence[str]
     origin: str | None
 
-    def read(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """These columns of all rows."""
+    def read(self, names: Sequence[str], rows: range | None = None) -> list[dict[str, Any]]:
+        """These columns of all rows, or of a stretch of them."""
 
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """These columns of one row."""
@@ -77,20 +76,32 @@ class Table(Protocol):
 
 
 def one_sample_a_row(
-    tables: Sequence[Table], columns: Columns, part: str | None = None
+    tables: Sequence[Table],
+    columns: Columns,
+    part: str | None = None,
+    rows: range | None = None,
+    first: int = 0,
 ) -> Iterator[Sample | Note]:
     """Samples of tables, one after the other; of one part of the set, or of all.
 
     Pictures, and columns that name neither key nor question, are read when they are asked for.
     Other columns of pictures, sound or bytes are never read.
+
+    Args:
+        tables: of the set.
+        columns: that make a sample.
+        part: of the set; None for all.
+        rows: stretch of each table's rows; None for all.
+        first: the first sample's number, by which it is called where no column makes a key.
     """
-    index = 0
+    index = first
     for table in tables:
         check_columns(table, [columns.image])
         question = "" if columns.asked is not None else columns.question
         picture = columns.picture if columns.picture in table.names else ""
         wanted = [question, *columns.key, columns.part, columns.query, picture]
-        for number, row in enumerate(rows_of(table, check_columns(table, wanted))):
+        listed = rows_of(table, check_columns(table, wanted), rows)
+        for number, row in enumerate(listed, 0 if rows is None else rows.start):
             if part is not None and row[columns.part] != part:
                 continue
             hint = row.hint(columns.query) if columns.query else None
@@ -115,10 +126,55 @@ def one_sample_a_row(
     yield from left_out(tables[0], (columns.image,))
 
 
-def rows_of(table: Table, names: Sequence[str]) -> list[Row]:
-    """Columns of all rows of a table; what cannot be read is its row's fault."""
-    rows = table.read(names)
-    return [Row(plain(row), f"{table.place}, row {n}") for n, row in enumerate(rows)]
+def choose_columns(table: Table, options: DatasetOptions) -> Columns:
+    """The columns that make a sample of anyone's table: those named, else the likely ones.
+
+    Raises:
+        DatasetError: where a column is missing, holds no pictures, or cannot be guessed.
+    """
+    key = options.key_column or ("key" if "key" in table.names else None)
+    columns = Columns(
+        image=options.image_column or _guess_image(table),
+        question=options.question_column or _guess_question(table, options),
+        key=() if key is None else (key,),
+        query=options.query_column or "",
+        asked=options.question,
+    )
+    check_columns(table, [columns.image, columns.question, *columns.key, columns.query])
+    if columns.image not in table.pictures:
+        raise DatasetError(
+            f"{table.place}: column {columns.image!r} does not hold pictures; those that do: "
+            f"{', '.join(table.pictures) or 'none'}"
+        )
+    return columns
+
+
+def _guess_image(table: Table) -> str:
+    if len(table.pictures) != 1:
+        raise DatasetError(
+            f"{table.place}: columns of pictures: {', '.join(table.pictures) or 'none'}; say which "
+            f"with --image-column (all columns: {', '.join(table.names)})"
+        )
+    return table.pictures[0]
+
+
+def _guess_question(table: Table, options: DatasetOptions) -> str:
+    if options.question is not None:  # no column's matter
+        return ""
+    for name in _QUESTIONS:
+        if name in table.names:
+            return name
+    raise DatasetError(
+        f"{table.place}: which column is the question? Say with --question-column, or give one "
+        f"--question for all (all columns: {', '.join(table.names)})"
+    )
+
+
+def rows_of(table: Table, names: Sequence[str], rows: range | None = None) -> list[Row]:
+    """Columns of a table's rows, all or a stretch; what cannot be read is its row's fault."""
+    start = 0 if rows is None else rows.start
+    read = table.read(names, rows)
+    return [Row(plain(row), f"{table.place}, row {n}") for n, row in enumerate(read, start)]
 
 
 def left_out(table: Table, used: Sequence[str]) -> Iterator[Note]:

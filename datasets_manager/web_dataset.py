@@ -11,7 +11,7 @@ import json
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from datasets_manager.base import DatasetError, Note, Sample, digest_origin, file_stamp
 from datasets_manager.listing import is_picture, natural_order, printable
 from datasets_manager.options import DatasetOptions
-from datasets_manager.registry import DatasetInfo
+from datasets_manager.registry import DatasetInfo, Part
 from datasets_manager.rows import Row
 
 _FIRST = ("jpg", "jpeg", "png", "webp")  # of several pictures of a sample; then by suffix
@@ -36,15 +36,30 @@ def find(name: str) -> DatasetInfo:
         home="https://github.com/webdataset/webdataset",
         licence="yours",
         takes=("question", "question_column"),
+        parts=partial(_parts, pattern),
     )
 
 
 def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample | Note]:
-    """Samples of the shards of a pattern such as `shards/*.tar` or `shards/{000..009}.tar`.
+    """Samples of the shards of a pattern such as `shards/*.tar` or `shards/{000..009}.tar`."""
+    return _samples(pattern, _shards(pattern), options)
 
-    The question is the text's content, or the JSON's `question`; other fields of the JSON travel
-    along. Keys are the files' paths within the shard up to the first dot.
-    """
+
+def _parts(pattern: str, root: Path, options: DatasetOptions, size: int) -> Iterator[Part]:
+    """A shard each, whatever the size asked for: they are as their maker has cut them."""
+    for shard in _shards(pattern):
+        try:
+            identity = f"{shard} {shard.stat().st_size} bytes"
+        except OSError as error:
+            raise DatasetError(f"{shard} cannot be read: {error}") from error
+        yield Part(identity, None, partial(_shard_alone, shard.absolute(), options))
+
+
+def _shard_alone(shard: Path, options: DatasetOptions, first: int) -> Iterator[Sample | Note]:
+    return _samples(str(shard), [shard], options)
+
+
+def _shards(pattern: str) -> list[Path]:
     shards: list[Path] = []
     for part in _expand_braces(pattern):
         found = sorted(glob.glob(part), key=natural_order)  # noqa: PTH207, absolute too
@@ -54,6 +69,17 @@ def _load(pattern: str, root: Path, options: DatasetOptions) -> Iterator[Sample 
                 "expected a pattern like dir/*.tar or dir/{000..009}.tar"
             )
         shards += map(Path, found)
+    return shards
+
+
+def _samples(
+    pattern: str, shards: Sequence[Path], options: DatasetOptions
+) -> Iterator[Sample | Note]:
+    """Samples of shards, and what is left out of them.
+
+    The question is the text's content, or the JSON's `question`; other fields of the JSON travel
+    along. Keys are the files' paths within the shard up to the first dot.
+    """
     left_out = Counter[str]()
     samples: list[Sample] = []
     origins = {shard: digest_origin(file_stamp(shard)) for shard in shards}

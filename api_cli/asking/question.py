@@ -11,6 +11,7 @@ from api_cli.runs.columns import column_name, plain_row
 from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.names import safe_name
 from api_cli.runs.run_folder import ERRORS, MANIFEST, picture_files
+from api_cli.runs.shards.reading import Shards
 from datasets_manager import Sample
 
 
@@ -58,23 +59,42 @@ class _Part(NamedTuple):
 
 def of_run(folder: Path) -> Iterator[tuple[Question, Row]]:
     """A run folder's questions with their rows; of samples that the run failed on, the faults."""
-    failed = {row["key"]: row for row in read_rows(folder / ERRORS)}
+
+    def parts() -> Iterator[_Part]:
+        for row in read_rows(folder / MANIFEST):
+            names = picture_files(row).values()
+            yield _Part(row, _sources([(name, partial(_read, folder, name)) for name in names]))
+
+    return _but_failed(parts(), read_rows(folder / ERRORS))
+
+
+def of_shards(shards: Shards) -> Iterator[tuple[Question, Row]]:
+    """A sharded run's questions with their rows; of samples that the run failed on, the faults."""
+    parts = (_Part(row, _sources([*pictures.values()])) for row, pictures in shards.samples())
+    return _but_failed(parts, shards.failed())
+
+
+def _but_failed(parts: Iterable[_Part], errors: Iterable[Row]) -> Iterator[tuple[Question, Row]]:
+    """Questions of a run's parts, those at fault that lack one; then those without any."""
+    failed = {row["key"]: row for row in errors}
     parts_of: dict[str, list[str]] = {}  # keys of images by the id of their question, if it is one
     for key in failed:
         parts_of.setdefault(key.rpartition("_")[0], []).append(key)
 
     def parts_there() -> Iterator[_Part]:
-        for row in read_rows(folder / MANIFEST):
-            failed.pop(row["key"], None)
-            yield _Part(row, tuple(_sources(folder, [*picture_files(row).values()])))
+        for part in parts:
+            failed.pop(part.row["key"], None)
+            yield part
 
     for question, row in _by_question(parts_there()):
         several = "image_number" in row  # not another sample whose key ends in a number
-        parts = [k for k in parts_of.get(question.key, ()) if several and k in failed]
-        if parts:
-            fault = f"the run has no picture {', '.join(parts)}: {failed[parts[0]].get('error')}"
+        missing = [k for k in parts_of.get(question.key, ()) if several and k in failed]
+        if missing:
+            fault = (
+                f"the run has no picture {', '.join(missing)}: {failed[missing[0]].get('error')}"
+            )
             question = question._replace(fault=fault)
-            for key in parts:
+            for key in missing:
                 del failed[key]
         yield question, row
     for key, row in failed.items():
@@ -153,10 +173,10 @@ def _position(row: Row) -> int:
     return index if isinstance(index, int) else 0
 
 
-def _sources(folder: Path, names: Sequence[str]) -> Iterator[Source]:
-    """A row's pictures; the first of several is the original."""
-    for number, name in enumerate(names):
-        yield Source(name, partial(_read, folder, name), number == 0 and len(names) > 1)
+def _sources(pictures: Sequence[tuple[str, Callable[[], bytes]]]) -> tuple[Source, ...]:
+    """A row's pictures, by name and how they are read; the first of several is the original."""
+    several = len(pictures) > 1
+    return tuple(Source(*one, several and number == 0) for number, one in enumerate(pictures))
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -12,16 +12,19 @@ from typing import Any, NamedTuple
 import yaml
 
 from api_cli.asking.answers import FOLDER, digest8
-from api_cli.asking.question import Question, Source, of_run, of_samples
+from api_cli.asking.question import Question, Source, of_run, of_samples, of_shards
 from api_cli.asking.sending import Encoding
 from api_cli.asking.template import ORIGINAL
 from api_cli.errors import RunFolderError, UsageError
 from api_cli.options.ask import AskConfig
 from api_cli.options.data import DataConfig
+from api_cli.options.location import Location
 from api_cli.options.option import parse_all, plain
 from api_cli.runs.ledger import Row
-from api_cli.runs.names import safe_name
+from api_cli.runs.names import digest_text, safe_name
 from api_cli.runs.record import RECORD
+from api_cli.runs.shards.place import Place
+from api_cli.runs.shards.reading import runs_below, shards_of
 from datasets_manager import Dataset, get_dataset
 
 Questions = Callable[[], Iterator[tuple[Question, Row]]]
@@ -92,17 +95,35 @@ def find_targets(config: AskConfig, say: Callable[[str], None] = lambda line: No
         return [_originals(config, config.output_folder, forced or Encoding(), None, say)]
     targets: list[Target] = []
     keys_of: dict[tuple[DataConfig, Path, Encoding], set[str]] = {}
-    for run in find_runs(config.runs):
+    for run in _all_runs(config.runs):
         record = read_run_record(run)
         data = _data_of(run, record, config)
         encoding = Encoding.of_run(record["settings"])
         about = {"pictures": "masked", "run": run.name, **record["settings"]}
-        questions, originals = partial(of_run, run), _Originals(data)
-        targets.append(Target(run, about, questions, forced, originals, forced or encoding))
+        shards = shards_of(run, record)
+        questions: Questions = partial(of_shards, shards) if shards else partial(of_run, Path(run))
+        home = _home(run, config.output_folder)
+        targets.append(Target(home, about, questions, forced, _Originals(data), forced or encoding))
         if config.plain:
-            keys = {question.key for question, _ in of_run(run)}
-            keys_of.setdefault((data, run.parent.parent, forced or encoding), set()).update(keys)
+            keys = {question.key for question, _ in questions()}
+            keys_of.setdefault((data, home.parent.parent, forced or encoding), set()).update(keys)
     return targets + [_originals(*where, keys) for where, keys in keys_of.items()]
+
+
+def _all_runs(paths: Iterable[Location]) -> list[Location]:
+    """The run folders, and the runs into shards that lie elsewhere; each once."""
+    runs: list[Location] = []
+    for path in paths:
+        runs += find_runs([path]) if isinstance(path, Path) else runs_below(path)
+    return list(dict.fromkeys(runs))
+
+
+def _home(run: Location, output_folder: Path) -> Path:
+    """The run's folder; of a run elsewhere, one of its name below the output folder."""
+    if isinstance(run, Path):
+        return run
+    *_, name, setting = str(run).rsplit("/", 2)
+    return output_folder / name / f"{setting}-{digest_text(str(run))[:8]}"
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
@@ -173,11 +194,11 @@ class _Originals:
             raise LookupError(f"{key!r} is not in the dataset that the run was made of") from None
 
 
-def read_run_record(run: Path) -> dict[str, Any]:
-    """The whole of a run folder's run.yaml. Raises RunFolderError where that is none."""
+def read_run_record(run: Location) -> dict[str, Any]:
+    """The whole of a run's run.yaml. Raises RunFolderError where that is none."""
     path = run / RECORD
     try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+        record = yaml.safe_load(Place(run).read(RECORD).decode())
         dict(record["settings"]), dict(record["config"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
         raise RunFolderError(
@@ -186,7 +207,7 @@ def read_run_record(run: Path) -> dict[str, Any]:
     return dict(record)
 
 
-def data_of_run(run: Path, record: Mapping[str, Any]) -> DataConfig:
+def data_of_run(run: Location, record: Mapping[str, Any]) -> DataConfig:
     """How the run's dataset is opened, by its record; of all its samples.
 
     Raises:
@@ -196,7 +217,7 @@ def data_of_run(run: Path, record: Mapping[str, Any]) -> DataConfig:
     return DataConfig(**parse_all(_OPENING, known, lambda name: f"{run / RECORD}: {name}"))
 
 
-def _data_of(run: Path, record: Mapping[str, Any], config: AskConfig) -> DataConfig:
+def _data_of(run: Location, record: Mapping[str, Any], config: AskConfig) -> DataConfig:
     """How the run's dataset is opened; --data-root says where it has moved to."""
     data = data_of_run(run, record)
     given = {

@@ -42,7 +42,7 @@ def _finish(config: RunConfig, outcome: Outcome, console: Console, launch: Launc
     report = outcome.report
     if report is None:
         return
-    if not config.pictures:
+    if not config.pictures and (report.finished or report.failed):
         console.say(
             f"{report.finished} samples finished; the time: {report.seconds_model:.1f} s in the "
             "model, "
@@ -56,13 +56,8 @@ def _finish(config: RunConfig, outcome: Outcome, console: Console, launch: Launc
             f"{report.cut} questions are longer than the model's context and were cut; their rows "
             "say question_cut"
         )
-    if report.failed:
-        console.error(
-            f"{report.failed} of {len(config.pictures)} pictures failed"
-            if config.pictures
-            else f"{report.failed} samples failed; errors.jsonl in the run folder says why, "
-            "and the same command tries them again"
-        )
-        # a launcher would take another status for a crash, and end the other processes
-        if launch.world_size == 1:
-            raise typer.Exit(SOME_FAILED)
+    for line in report.left:
+        console.error(line)
+    # a launcher would take another status for a crash, and end the other processes
+    if report.left and launch.world_size == 1:
+        raise typer.Exit(SOME_FAILED)

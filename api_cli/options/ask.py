@@ -9,6 +9,7 @@ from typing import Any
 from api_cli.options import parsers
 from api_cli.options.config import DATA, MODEL, OUTPUT, RUN
 from api_cli.options.data import DataConfig
+from api_cli.options.location import Location
 from api_cli.options.option import option
 
 SERVER, LOCAL, PROMPT = "Server", "Model in this process (--backend hf)", "Prompt"
@@ -20,12 +21,13 @@ class AskConfig(DataConfig):
 
     command = "ask"
 
-    runs: tuple[Path, ...] = option(
+    runs: tuple[Location, ...] = option(
         DATA,
         (),
-        parsers.several(parsers.path),
+        parsers.several(parsers.location),
         "RUN...",
-        "Run folders, or folders that hold some; none to ask about the originals of --dataset.",
+        "Run folders, or folders that hold some, of shards also by URL; none to ask about the "
+        "originals of --dataset.",
     )
     dataset: str = option(
         DATA,

@@ -19,6 +19,7 @@ from api_cli.options.preset import ASK, read_config, section
 ENVIRONMENT_PREFIX = "APIPROMPT_"
 DATA, MODEL, MASK, OUTPUT, RUN = "Data", "Model", "Mask", "Output", "Run"
 PICTURES = "Pictures in place of a dataset"
+SCALE = "Scale (sharded formats)"
 
 C = TypeVar("C", bound="Config")
 

@@ -92,16 +92,17 @@ class Launch(NamedTuple):
 
         return items[cut(len(items) * share // shares) : cut(len(items) * (share + 1) // shares)]
 
-    def describe(self, mine: int, all_of_them: int) -> str:
+    def describe(self, mine: int, all_of_them: int, what: str = "samples") -> str:
         """For a message, so that variables left over from another job are noticed.
 
         Args:
-            mine: samples of this process.
-            all_of_them: samples of the whole range.
+            mine: what this process does.
+            all_of_them: what all do.
+            what: it is, in words for several.
         """
         return (
             f"process {self.rank + 1} of {self.world_size} by RANK and WORLD_SIZE in the "
-            f"environment: does {mine} of {all_of_them} samples, the others are left to the "
+            f"environment: does {mine} of {all_of_them} {what}, the others are left to the "
             "other processes"
         )
 

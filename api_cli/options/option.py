@@ -12,12 +12,13 @@ import yaml
 
 from api_cli.errors import UsageError
 from api_cli.options import parsers
+from api_cli.options.location import Url
 from api_cli.options.parsers import Parse
 
 
 def plain(value: Any) -> Any:
     """A field's value in YAML's own types; one value of several possible stands alone."""
-    if isinstance(value, Path):
+    if isinstance(value, Path | Url):
         return str(value)
     if isinstance(value, tuple):
         items = [plain(item) for item in value]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from api_cli.options.location import Location, parse_location
 from api_cli.options.prompt import check_template, without_image_mark
 from datasets_manager import DatasetError, canonical_name
 
@@ -266,6 +267,31 @@ def prompt_template(raw: Any) -> str:
 def path(raw: Any) -> Path:
     """A path, the home folder spelt out."""
     return Path(text(raw)).expanduser()
+
+
+def location(raw: Any) -> Location:
+    """A path, the home folder spelt out, or a URL."""
+    return parse_location(text(raw))
+
+
+def actors(raw: Any) -> tuple[int, int | None]:
+    """The least and the largest number of a pool, from MIN or MIN:MAX; None for no limit."""
+    parts = raw if isinstance(raw, list | tuple) else str(raw).split(":")
+    try:
+        low, high = (*map(integer(1), [p for p in parts if p is not None]), None)[:2]
+    except (TypeError, ValueError):
+        low, high = 1, 0
+    if len(parts) > 2 or (high is not None and high < low):
+        raise ValueError("expected MIN or MIN:MAX, with 1 <= MIN <= MAX")
+    return low, high
+
+
+def not_negative(raw: Any) -> int | float:
+    """A number of zero or more."""
+    value = number(raw)
+    if value < 0:
+        raise ValueError("expected a number of zero or more")
+    return value
 
 
 layers = several(mean_of_layers)

@@ -10,7 +10,11 @@ from api_cli.errors import UsageError
 from api_cli.options.data import DataConfig
 
 _OF_DATASETS = {f.name for f in fields(DataConfig)} - {"question"}
-_OF_RUNS = {"output_folder", "shuffle_masks", "verify", "shard"}
+_OF_RUNS = {
+    *("output_folder", "shuffle_masks", "verify", "shard"),
+    *("output_format", "shard_size", "retry_failed", "engine", "ray_address", "actors"),
+    *("gpus_per_actor", "cpus_per_actor", "forward_env"),
+}
 
 
 def check_pictures(given: Collection[Any], question: str | None, flags: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from api_cli.options import parsers
 from api_cli.options.clip import ClipConfig
-from api_cli.options.config import DATA, MASK, MODEL, OUTPUT, Config
+from api_cli.options.config import DATA, MASK, MODEL, OUTPUT, SCALE, Config
 from api_cli.options.llava import LlavaConfig
 from api_cli.options.option import option
 from api_cli.options.score import SCORING, TABLES
@@ -95,10 +95,13 @@ class ProfileLlavaConfig(ProfileConfig, LlavaConfig):
 
 NO_FLAGS = frozenset(
     [
-        *(name for name, option in ClipConfig.options().items() if option.panel == MASK),
+        *(name for name, option in ClipConfig.options().items() if option.panel in (MASK, SCALE)),
         *(
             "pictures",
             "output",
+            "output_format",
+            "shard_size",
+            "retry_failed",
             "format",
             "quality",
             "overwrite",

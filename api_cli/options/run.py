@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from api_cli.options import parsers
-from api_cli.options.config import MASK, MODEL, OUTPUT, PICTURES, RUN
+from api_cli.options.config import MASK, MODEL, OUTPUT, PICTURES, RUN, SCALE
 from api_cli.options.data import DataConfig
+from api_cli.options.location import Location
 from api_cli.options.option import option
 from api_cli.options.pictures import check_pictures
 from api_cli.options.preset import ByModel
@@ -170,8 +171,29 @@ class RunConfig(DataConfig):
         "paper; on the demo set an exact one",
     )
     device: str = option(MODEL, "auto", parsers.text, "NAME", "auto, cpu, cuda, cuda:1, mps, ...")
-    output_folder: Path = option(
-        OUTPUT, Path("experiments"), parsers.path, "DIR", "Folder in which run folders are made."
+    output_folder: Location = option(
+        OUTPUT,
+        Path("experiments"),
+        parsers.location,
+        "DIR|URL",
+        "Folder in which run folders are made; of sharded formats also s3://..., gs://..., ...",
+    )
+    output_format: str = option(
+        OUTPUT,
+        "folder",
+        parsers.one_of("folder", "parquet", "webdataset"),
+        "NAME",
+        "folder (a file a picture), or shards that are whole or not there: parquet or webdataset.",
+    )
+    shard_size: int = option(
+        OUTPUT, 1000, parsers.integer(1), "N", "Samples of a shard, as far as the source lets it."
+    )
+    retry_failed: bool = option(
+        OUTPUT,
+        False,
+        parsers.switch,
+        "",
+        "Do the shards again that have failed samples.",
     )
     format: str = option(
         OUTPUT,
@@ -212,11 +234,58 @@ class RunConfig(DataConfig):
         (0, 1),
         parsers.shard,
         "I/N",
-        "Do the I-th of N stretches of the samples, for job arrays.",
+        "Do the I-th of N stretches of the samples, or every N-th shard, for job arrays.",
         "0/1",
     )
     num_workers: int | str = option(
         RUN, "auto", parsers.auto_or(parsers.integer(1)), "N", "Threads that read, blend and write."
+    )
+    engine: str = option(
+        SCALE,
+        "local",
+        parsers.one_of("local", "ray"),
+        "NAME",
+        "What does the shards: local (this process), or ray (actors of a cluster).",
+    )
+    ray_address: str | None = option(
+        SCALE,
+        None,
+        parsers.text,
+        "ADDRESS",
+        "Of a running cluster: HOST:PORT, or auto on one of its nodes.",
+        "$RAY_ADDRESS, else one on this machine for this run",
+    )
+    actors: tuple[int, int | None] | None = option(
+        SCALE,
+        None,
+        parsers.actors,
+        "MIN[:MAX]",
+        "Actors that do a shard each: MIN are asked for at once, more while there is work.",
+        "MIN 1, MAX what the cluster has room for at the start",
+    )
+    gpus_per_actor: float | None = option(
+        SCALE,
+        None,
+        parsers.not_negative,
+        "X",
+        "GPUs of an actor, or a part of one.",
+        "1 where the cluster has any",
+    )
+    cpus_per_actor: float | None = option(
+        SCALE,
+        None,
+        parsers.positive,
+        "X",
+        "CPUs of an actor.",
+        "its GPUs' share of a node's, at most 8",
+    )
+    forward_env: tuple[str, ...] | None = option(
+        SCALE,
+        None,
+        parsers.several(parsers.text),
+        "NAME,...",
+        "Variables that actors get from this process; a cluster's job record shows their values.",
+        "none",
     )
     dry_run: bool = option(
         RUN, False, parsers.switch, "", "Say what would be done, and do nothing."

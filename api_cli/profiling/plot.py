@@ -25,6 +25,7 @@ def require_plot(path: Path) -> None:
 def plot(found: Profile, path: Path) -> None:
     """Draw the AUROC of every layer's maps with its interval, and that of the best few."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -52,7 +53,7 @@ def plot(found: Profile, path: Path) -> None:
             axes.axhline(lines[-2].auroc.mean, color="tab:grey", linewidth=0.8, label="mean of all")
     axes.axhline(0.5, color="black", linewidth=0.6, linestyle=":", label="chance")
     axes.set(xlabel="layer", ylabel="AUROC against the boxes", title=found.title)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

@@ -13,18 +13,17 @@ from api_cli.console import Console
 from api_cli.errors import ApipromptError, UsageError
 from api_cli.masking import MaskSettings
 from api_cli.options.launch import Launch
+from api_cli.options.location import Url
 from api_cli.options.profile import ProfileClipConfig, ProfileLlavaConfig
 from api_cli.profiling.boxes import find_column, read_boxes
 from api_cli.profiling.choosing import Figure, best_first, choose, figures
 from api_cli.profiling.measuring import Measured, Measuring
 from api_cli.profiling.plot import require_plot
-from api_cli.relevance import Auxiliary, Read
-from api_cli.relevance.auxiliaries import auxiliary_of
+from api_cli.relevance import Read
 from api_cli.relevance.layers import resolve_layers
-from api_cli.runs.assembly import Assembly, find_card
+from api_cli.runs.assembly import Assembly, assemble
 from api_cli.runs.jobs import Job, Variant
 from api_cli.runs.ledger import Row
-from api_cli.runs.model_card import ModelCard
 from api_cli.scoring.comparison import is_first_half
 from datasets_manager import Sample, get_dataset
 
@@ -103,6 +102,11 @@ def profile(config: AnyProfileConfig, console: Console) -> Profile:
     """
     if Launch.read().world_size > 1:
         raise UsageError("profile runs in one process: start it without a launcher")
+    if isinstance(config.output_folder, Url):
+        raise UsageError(
+            f"--output-folder {config.output_folder}: a profile keeps its maps on a disk; name a "
+            "folder"
+        )
     if config.plot is not None:
         require_plot(config.plot)
     dataset = get_dataset(config.dataset, config.data_root, config.dataset_options)
@@ -112,20 +116,21 @@ def profile(config: AnyProfileConfig, console: Console) -> Profile:
     if not samples:
         raise ApipromptError(f"no samples in that range: {dataset.name} has {len(dataset)}")
     column, samples, boxes = _with_boxes(config, samples)
-    auxiliary = auxiliary_of(config, console, Launch())
-    card = find_card(config, auxiliary, console)
-    asked = _asked(config, auxiliary, card)
+    assembly = assemble(config, console, Launch())
+    asked = _asked(config, assembly)
+    method = assembly.auxiliary.method
     rows = [reads for _, reads in asked.rows]
-    measuring = Measuring(auxiliary.method, rows, asked.single, boxes, config.box_units, column)
+    measuring = Measuring(method, rows, asked.single, boxes, config.box_units, column)
     reads = tuple(dict.fromkeys(read for row in rows for read in row))
     variants = (Variant(reads, MaskSettings(), measuring),)
     try:
         with console.progress(len(samples), "profiling") as advance:
-            belt = Assembly(config, auxiliary, card, console).belt(advance, render=measuring.render)
+            store = assembly.store(console.warn)
+            belt = assembly.belt(advance, store=store, render=measuring.render)
             belt.run(Job(sample, variants) for sample in samples)
         keys = [sample.key for sample in samples if sample.key in measuring.measured]
         return _summarise(config, measuring, asked, keys)._replace(
-            title=f"{dataset.name}, {auxiliary.method.name} {card.short_name}"
+            title=f"{dataset.name}, {method.name} {assembly.card.short_name}"
         )
     finally:
         measuring.forget()
@@ -166,7 +171,7 @@ def _known(sample: Sample) -> Mapping[str, Any]:
         return {}
 
 
-def _asked(config: AnyProfileConfig, auxiliary: Auxiliary, card: ModelCard) -> _Asked:
+def _asked(config: AnyProfileConfig, assembly: Assembly) -> _Asked:
     """Layers asked for, or all that can be read; means of some that were asked for; heads."""
     for name in ("softmax", "token_weights"):
         if len(getattr(config, name)) > 1:
@@ -174,16 +179,16 @@ def _asked(config: AnyProfileConfig, auxiliary: Auxiliary, card: ModelCard) -> _
                 f"--{name.replace('_', '-')}: a profile is of one value; make one of each"
             )
     if config.layer_index is not None:
-        groups = resolve_layers(config.layer_index, card)
+        groups = resolve_layers(config.layer_index, assembly.card)
     else:
-        groups = [(layer,) for layer in card.readable_layers]
+        groups = [(layer,) for layer in assembly.card.readable_layers]
     layers = sorted({layer for group in groups for layer in group})
     single = [Read(layer, config.softmax[0], config.token_weights[0]) for layer in layers]
     by_layer = {read.layer: read for read in single}
     rows: list[tuple[str, tuple[Read, ...]]] = [("layer", (read,)) for read in single]
     rows += [("mean", tuple(by_layer[n] for n in group)) for group in groups if len(group) > 1]
     if isinstance(config, ProfileLlavaConfig) and config.heads:
-        number: int = auxiliary.find().number_of_heads  # type: ignore[attr-defined]
+        number: int = assembly.auxiliary.find().number_of_heads  # type: ignore[attr-defined]
         rows += [("head", (read._replace(head=h),)) for read in single for h in range(number)]
     return _Asked(single, [*rows, ("all", tuple(single))])
 

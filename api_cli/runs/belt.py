@@ -19,7 +19,7 @@ from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import Computing, LazyModel
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.jobs import Found, Job, Loaded, Report, Written
-from api_cli.runs.map_store import MapStore
+from api_cli.runs.map_store import Maps
 from api_cli.runs.reading import Reading
 from api_cli.runs.rendering import Rendering
 from api_cli.runs.shuffling import Shuffle
@@ -53,7 +53,7 @@ class Belt:
         load: Callable[[], RelevanceModel],
         locate: Callable[[tuple[int, int]], GridPart],
         *,
-        store: MapStore | None = None,
+        store: Maps | None = None,
         shuffle: Shuffle | None = None,
         general: str = GENERAL_QUESTION,
         displaces: Callable[[tuple[int, int]], bool] = lambda size: False,

@@ -17,9 +17,8 @@ from api_cli.console import Console
 from api_cli.errors import UsageError
 from api_cli.options.launch import Launch
 from api_cli.options.run import RunConfig
-from api_cli.relevance.auxiliaries import auxiliary_of
 from api_cli.relevance.layers import resolve_layers
-from api_cli.runs.assembly import Assembly, find_card
+from api_cli.runs.assembly import assemble
 from api_cli.runs.endings import KINDS, SOURCE, split_name, usual_ending
 from api_cli.runs.files import write_whole
 from api_cli.runs.jobs import Job, Report, Variant
@@ -57,7 +56,8 @@ def mask_pictures(config: RunConfig, console: Console) -> Outcome:
         ApipromptError, OSError: with a message for the user.
     """
     pictures = _to_mask(config.pictures, console)
-    has_store = (config.output_folder / FOLDER).is_dir()
+    kept = config.output_folder / FOLDER
+    has_store = isinstance(kept, Path) and kept.is_dir()
     config = replace(config, map_store=config.map_store and has_store)
     file = None
     if config.output is not None and len(pictures) == 1 and not config.is_sweep:
@@ -72,13 +72,12 @@ def mask_pictures(config: RunConfig, console: Console) -> Outcome:
     if not any(picture.exists() for picture in pictures):  # no need to look for a model
         for picture in pictures:
             console.error(f"{picture}: no such file")
-        return Outcome([], Report(failed=len(pictures)))
+        return Outcome([], _counted(Report(failed=len(pictures)), pictures))
 
-    auxiliary = auxiliary_of(config, console, Launch())
-    card = find_card(config, auxiliary, console)
+    assembly = assemble(config, console, Launch())
     sinks: list[Beside] = []
     variants = []
-    for setting in list_settings(config, "", resolve_layers(config.layer_index, card)):
+    for setting in list_settings(config, "", resolve_layers(config.layer_index, assembly.card)):
         targets = {str(pictures[0]): file} if file else _targets(config, pictures, setting)
         sinks.append(Beside(targets, console if not sinks else None))
         variants.append(Variant(setting.reads, setting.mask, sinks[-1]))
@@ -93,9 +92,17 @@ def mask_pictures(config: RunConfig, console: Console) -> Outcome:
         Job(Sample(str(picture), index, picture, question), tuple(variants))
         for index, picture in enumerate(pictures)
     ]
-    report = Assembly(config, auxiliary, card, console).belt(lambda report: None).run(jobs)
+    belt = assembly.belt(lambda report: None, store=assembly.store(console.warn))
+    report = _counted(belt.run(jobs), pictures)
     written = [path for p in pictures for sink in sinks for path in sink.written.get(str(p), ())]
     return Outcome(written, report)
+
+
+def _counted(report: Report, pictures: Sequence[Path]) -> Report:
+    """With what is left to say where some failed."""
+    if not report.failed:
+        return report
+    return replace(report, left=(f"{report.failed} of {len(pictures)} pictures failed",))
 
 
 class Beside:
@@ -187,7 +194,8 @@ def _targets(config: RunConfig, pictures: Sequence[Path], setting: Setting) -> d
     """Where what is made of each picture in a setting goes. Raises UsageError where two meet."""
     label = ""
     if config.is_sweep:  # the names of the setting's run folder, and of the layer before it
-        label = "." + f"{setting.path.parent.name}_{setting.path.name}".lstrip("_")
+        folder = Path(setting.path)
+        label = "." + f"{folder.parent.name}_{folder.name}".lstrip("_")
     neighbours = {picture.parent: _stems_in(picture.parent) for picture in pictures}
     targets: dict[str, Target] = {}
     taken: dict[Path, Path] = {}

@@ -24,8 +24,12 @@ _LIKE_LONE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 # what Arrow reads as a time, where all texts of a column are such
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d(?::?\d\d(?::?\d\d)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?")
 
+OTHERS = "other_columns"
+"""Of shards: what a row has beside the columns that all have, as JSON."""
+
 OWN_COLUMNS = frozenset(
     {
+        OTHERS,
         *("image", "crop", "key", "index", "question", "query", "image_sha256", "flat", ""),
         *("auxiliary_answer", "auxiliary_tokens", "highlighted", "mask_of", "crop_box"),
     }

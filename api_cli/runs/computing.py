@@ -20,7 +20,7 @@ from api_cli.runs.blame import Failure
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.generals import Generals
 from api_cli.runs.jobs import Found, Loaded, reads_of
-from api_cli.runs.map_store import MapStore
+from api_cli.runs.map_store import Maps
 
 _FIRST_AUTO_BATCH_SIZE = 8  # until the model is there and says what it would like
 
@@ -93,7 +93,7 @@ class Computing:
     def __init__(
         self,
         model: LazyModel,
-        store: MapStore | None,
+        store: Maps | None,
         finishing: Finishing,
         general: str = GENERAL_QUESTION,
     ) -> None:

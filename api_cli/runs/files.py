@@ -12,9 +12,10 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from api_cli.runs.locks import has_no_locks, try_lock
 
@@ -24,7 +25,11 @@ _HOST = socket.gethostname()
 _TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]+\.tmp")  # .HOST.PID.TOKEN.tmp
 
 
-def write_whole(path: Path, content: bytes) -> None:
+Content = bytes | Callable[[BinaryIO], None]
+"""A file's bytes, or what writes them; that may be called more than once."""
+
+
+def write_whole(path: Path, content: Content) -> None:
     """Write a file so that it appears whole or not at all, also under its old name.
 
     Raises:
@@ -36,7 +41,7 @@ def write_whole(path: Path, content: bytes) -> None:
             if not _hold(file.fileno()):
                 continue  # it is being cleared as a leftover
             try:
-                file.write(content)
+                write_content(file, content)
                 file.flush()
                 temporary.replace(path)
             except FileNotFoundError:
@@ -48,6 +53,14 @@ def write_whole(path: Path, content: bytes) -> None:
                 raise
         return
     raise OSError(f"{path} could not be written: its temporary file vanishes each time")
+
+
+def write_content(file: BinaryIO, content: Content) -> None:
+    """Write bytes, or let them be written."""
+    if isinstance(content, bytes):
+        file.write(content)
+    else:
+        content(file)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -84,11 +84,11 @@ class Finishing:
         self._progress(self.report)
 
     def close(self) -> None:
-        """Enter what is held back, and close every sink that was handed something."""
+        """Enter what is held back, and close, and let go, every sink that was handed something."""
         for streak in self._streaks:
             streak.settle()
-        for sink in self._sinks.values():
-            sink.close()
+        while self._sinks:
+            self._sinks.popitem()[1].close()
 
     def _note(self, sink: Sink) -> Sink:
         return self._sinks.setdefault(id(sink), sink)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,6 +127,7 @@ class Report:
         seconds_reading: time the model waited for pictures.
         seconds_model: time in the model.
         seconds_writing: time the model waited for masked images to be written.
+        left: what a later start has to do, in a sentence each.
     """
 
     finished: int = 0
@@ -137,6 +138,18 @@ class Report:
     seconds_reading: float = 0.0
     seconds_model: float = 0.0
     seconds_writing: float = 0.0
+    left: tuple[str, ...] = ()
+
+    def __sub__(self, before: Report) -> Report:
+        """What was done since."""
+        return Report(**{name: getattr(self, name) - getattr(before, name) for name in _COUNTS})
+
+    def __add__(self, other: Report) -> Report:
+        """What both did."""
+        return Report(**{name: getattr(self, name) + getattr(other, name) for name in _COUNTS})
+
+
+_COUNTS = [field.name for field in fields(Report) if field.name != "left"]
 
 
 def reads_of(variants: Iterable[Variant]) -> list[Read]:

@@ -44,6 +44,12 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     return (row for _, row in read_lines(path) if row is not None)
 
 
+def parse_lines(content: bytes) -> Iterator[dict[str, Any]]:
+    """The whole rows of a file's content, in order."""
+    rows = map(_parse, content.splitlines(keepends=True))
+    return (row for row in rows if row is not None)
+
+
 def to_line(row: Row) -> bytes:
     """A row as a line."""
     # in ASCII, since U+2028 and its like end lines for many readers

@@ -1,11 +1,8 @@
 """Relevance maps that are kept, so that a run with other mask parameters needs no model.
 
-A store is a folder of safetensors shards for one model and its settings. A shard holds, for each
-shape h x w of maps, four tensors over its n entries: `maps.{h}x{w}` (n, M, h, w) float32,
-`facts.{h}x{w}` (n, longest) uint8, JSON filled up with zeros, `keys.{h}x{w}` (n, 16) uint8 and
-`sums.{h}x{w}` (n,) uint32, the CRC-32 of key, map and facts. A key is a digest of image content,
-question and read (layer, softmax, ...). Shards appear whole or not at all; `_FAN` small ones
-are merged into a larger one, and so on, so a million images take some hundreds of files.
+A store is a folder of shards (`map_shards.py`) for one model and its settings. Shards appear whole
+or not at all; `_FAN` small ones are merged into a larger one, and so on, so a million images take
+some hundreds of files. A sharded run keeps a shard a fragment, in a folder of its plan's within.
 
 A store is only a cache. What is damaged is set aside and made again, one that is pruned under a run
 is begun anew, and where nothing can be kept the run goes on without; each is said once.
@@ -13,37 +10,40 @@ is begun anew, and where nothing can be kept the run goes on without; each is sa
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
 import uuid
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import safe_open
 
 from api_cli.errors import explain
-from api_cli.masking import Array
-from api_cli.relevance import Read, Reads, Relevance, as_reads
+from api_cli.relevance import Reads, Relevance
 from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.locks import Lock
+from api_cli.runs.map_shards import (
+    UNREADABLE,
+    Entry,
+    find_entries,
+    header_of,
+    pack,
+    shapes_of,
+    to_entries,
+    unfilled,
+    whole_entries,
+)
 
 FOLDER = ".maps"
-_FORMAT = "apiprompt maps 2"
 _FAN = 32
 _LARGEST = 8192  # entries; a shard of so many is merged no further
 _SHARD = re.compile(r"maps-(\d+)-.*\.safetensors")
 _SUFFIXES = (".safetensors", ".damaged")
 _PRUNED = ".pruned-"
-_TYPES = {"maps": ("F32", 4), "facts": ("U8", 2), "keys": ("U8", 2), "sums": ("U32", 1)}
-_UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError)
 
 
 class _Place(NamedTuple):
@@ -52,12 +52,16 @@ class _Place(NamedTuple):
     row: int
 
 
-class _Entry(NamedTuple):
-    map: Array  # (M, h, w) float32
-    facts: bytes  # JSON; empty for none
+class Maps(Protocol):
+    """What a belt asks of maps that are kept."""
 
-    def checksum(self, key: bytes) -> int:
-        return zlib.crc32(self.facts, zlib.crc32(self.map.tobytes(), zlib.crc32(key)))
+    def get(self, image_sha256: str, question: str, reads: Reads) -> Relevance | None:
+        """What was found out in these reads, or None where one is missing or damaged."""
+        ...
+
+    def put(self, entries: Iterable[tuple[str, str, Reads, Relevance]]) -> None:
+        """Keep what was found out: image digest, question, and maps of these reads each."""
+        ...
 
 
 class MapStore:
@@ -83,7 +87,7 @@ class MapStore:
         self._warn = warn
         self._keeps = True
         self._lock = Lock(folder / ".lock")
-        self._header = {"format": _FORMAT, "identity": json.dumps(identity, sort_keys=True)}
+        self._header = header_of(identity)
         self._places: dict[bytes, _Place] = {}
         self.damaged: list[Path] = []
         remove_leftovers(folder)
@@ -101,25 +105,11 @@ class MapStore:
 
     def get(self, image_sha256: str, question: str, reads: Reads) -> Relevance | None:
         """What was found out in these reads, or None where one is missing or damaged."""
-        found = []
-        for read in reads:
-            entry = self._read(_key(image_sha256, question, read))
-            if entry is None:
-                return None
-            found.append(entry)
-        facts = json.loads(found[0].facts) if found[0].facts else {}
-        return Relevance(np.stack([entry.map for entry in found]), facts)
+        return find_entries(self._read, image_sha256, question, reads)
 
     def put(self, entries: Iterable[tuple[str, str, Reads, Relevance]]) -> None:
         """Keep what was found out: image digest, question, and maps of these reads each."""
-        new = {
-            _key(image_sha256, question, read): _Entry(
-                np.ascontiguousarray(map_, dtype=np.float32),
-                json.dumps(dict(facts)).encode() if facts else b"",
-            )
-            for image_sha256, question, reads, (maps, facts) in entries
-            for read, map_ in zip(reads, maps, strict=True)
-        }
+        new = to_entries(entries)
         if not new or not self._keeps:
             return
         for again in (True, False):
@@ -142,26 +132,15 @@ class MapStore:
                 )
                 return
 
-    def _write(self, entries: Mapping[bytes, _Entry]) -> None:
-        groups: defaultdict[str, list[bytes]] = defaultdict(list)
-        for key, (map_, _) in entries.items():
-            groups[f"{map_.shape[-2]}x{map_.shape[-1]}"].append(key)
-        tensors: dict[str, Any] = {}
-        for shape, keys in groups.items():
-            longest = max(len(entries[key].facts) for key in keys)
-            facts = b"".join(entries[key].facts.ljust(longest, b"\0") for key in keys)
-            tensors[f"maps.{shape}"] = np.stack([entries[key].map for key in keys])
-            tensors[f"facts.{shape}"] = np.frombuffer(facts, np.uint8).reshape(len(keys), longest)
-            tensors[f"keys.{shape}"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)
-            sums = [entries[key].checksum(key) for key in keys]
-            tensors[f"sums.{shape}"] = np.array(sums, np.uint32)
+    def _write(self, entries: Mapping[bytes, Entry]) -> None:
+        content, groups = pack(entries, self._header)
         shard = self._folder / f"maps-{len(entries):06d}-{uuid.uuid4().hex[:12]}.safetensors"
-        write_whole(shard, save(tensors, metadata=self._header))
+        write_whole(shard, content)
         for shape, keys in groups.items():
             self._places |= {key: _Place(shard, shape, row) for row, key in enumerate(keys)}
 
     def _index_all(self) -> None:
-        for shard in sorted(self._folder.glob("maps-*.safetensors")):
+        for shard in _shards(self._folder):
             self._index(shard)
 
     def _index(self, shard: Path) -> None:
@@ -170,23 +149,23 @@ class MapStore:
             with safe_open(shard, "numpy") as file:
                 if file.metadata() != self._header:
                     raise ValueError("of another identity")
-                for shape in _shapes(file):
+                for shape in shapes_of(file):
                     for row, key in enumerate(file.get_tensor(f"keys.{shape}")):
                         self._places[key.tobytes()] = _Place(shard, shape, row)
         except FileNotFoundError:
             pass  # another process has merged it
-        except _UNREADABLE:
+        except UNREADABLE:
             self._set_aside(shard)
 
-    def _read(self, key: bytes, *, again: bool = True) -> _Entry | None:
+    def _read(self, key: bytes, *, again: bool = True) -> Entry | None:
         place = self._places.get(key)
         if place is None:
             return None
         try:
             with safe_open(place.shard, "numpy") as file:
-                entry = _Entry(
+                entry = Entry(
                     file.get_slice(f"maps.{place.shape}")[place.row],
-                    _unfilled(file.get_slice(f"facts.{place.shape}")[place.row]),
+                    unfilled(file.get_slice(f"facts.{place.shape}")[place.row]),
                 )
                 if int(file.get_slice(f"sums.{place.shape}")[place.row]) == entry.checksum(key):
                     return entry
@@ -194,7 +173,7 @@ class MapStore:
             self._places.pop(key, None)
             self._index_all()
             return self._read(key, again=False) if again else None
-        except _UNREADABLE:
+        except UNREADABLE:
             pass
         self._mend(place.shard)
         return None
@@ -229,7 +208,7 @@ class MapStore:
         for shards in levels.values():
             if len(shards) < _FAN:
                 continue
-            merged: dict[bytes, _Entry] = {}
+            merged: dict[bytes, Entry] = {}
             for shard in shards:
                 merged |= _load(shard)
             self._write(merged)
@@ -237,8 +216,8 @@ class MapStore:
                 shard.unlink(missing_ok=True)
 
 
-def find_store(output_folder: Path, settings: Mapping[str, Any]) -> MapStore | None:
-    """The maps kept of the model and settings that made a run's pictures; None where none are.
+def find_stores(output_folder: Path, settings: Mapping[str, Any]) -> list[MapStore]:
+    """The maps kept of the model and settings that made a run's pictures, also of sharded runs.
 
     Args:
         output_folder: in which the run's folder is.
@@ -246,13 +225,12 @@ def find_store(output_folder: Path, settings: Mapping[str, Any]) -> MapStore | N
     """
     stores = [
         (len(identity), folder, identity)
-        for folder in sorted((output_folder / FOLDER).glob("*/"))
+        for pattern in ("*/", "*/*/")
+        for folder in sorted((output_folder / FOLDER).glob(pattern))
         if (identity := _identity_of(folder)) and identity.items() <= dict(settings).items()
     ]
-    if not stores:
-        return None
-    _, folder, identity = max(stores, key=lambda store: store[0])  # the one that says the most
-    return MapStore(folder, identity)
+    most = max((said for said, _, _ in stores), default=0)  # the identity that says the most
+    return [MapStore(folder, identity) for said, folder, identity in stores if said == most]
 
 
 class StoreSize(NamedTuple):
@@ -269,7 +247,7 @@ def list_stores(output_folder: Path) -> list[StoreSize]:
     sizes = []
     for folder in sorted((output_folder / FOLDER).glob("*/")):
         if not folder.name.startswith(_PRUNED):
-            found = [file for file in folder.glob("*.*") if file.suffix in _SUFFIXES]
+            found = [file for file in folder.rglob("*.*") if file.suffix in _SUFFIXES]
             sizes.append(
                 StoreSize(folder, sum(map(_entries_of, found)), len(found), sum(map(_size, found)))
             )
@@ -286,18 +264,27 @@ def remove_store(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=left != pruned)
 
 
+def _shards(folder: Path) -> list[Path]:
+    """A store's shards, those of fragments as well."""
+    return sorted(folder.glob("*.safetensors"))
+
+
 def _identity_of(folder: Path) -> dict[str, Any]:
     """What determines a store's maps, as a shard says it; nothing where none can be read."""
-    for shard in sorted(folder.glob("maps-*.safetensors")):
-        with suppress(*_UNREADABLE), safe_open(shard, "numpy") as file:
+    for shard in _shards(folder):
+        with suppress(*UNREADABLE), safe_open(shard, "numpy") as file:
             return dict(json.loads(file.metadata()["identity"]))
     return {}
 
 
 def _entries_of(shard: Path) -> int:
-    """How many maps a shard's name says that it holds; 0 for one that is set aside."""
-    match = _SHARD.fullmatch(shard.name)
-    return int(match[1]) if match else 0
+    """How many maps a shard says that it holds; 0 for one that is set aside or damaged."""
+    if match := _SHARD.fullmatch(shard.name):
+        return int(match[1])
+    if shard.suffix == ".safetensors":  # of a fragment, which is named by its number
+        with suppress(*UNREADABLE), safe_open(shard, "numpy") as file:
+            return sum(file.get_slice(f"keys.{s}").get_shape()[0] for s in shapes_of(file))
+    return 0
 
 
 def _size(file: Path) -> int:
@@ -307,46 +294,13 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _shapes(file: Any) -> list[str]:
-    """The shapes h x w of a shard's maps. Raises ValueError where it is not what a store writes."""
-    names = set(file.keys())
-    shapes = [name.partition(".")[2] for name in sorted(names) if name.startswith("maps.")]
-    if names != {f"{kind}.{shape}" for kind in _TYPES for shape in shapes}:
-        raise ValueError("tensors of other names")
-    for shape in shapes:
-        slices = {kind: file.get_slice(f"{kind}.{shape}") for kind in _TYPES}
-        found = {kind: (s.get_dtype(), len(s.get_shape())) for kind, s in slices.items()}
-        lengths = {s.get_shape()[0] for s in slices.values()}
-        if found != _TYPES or len(lengths) != 1 or slices["keys"].get_shape()[1] != 16:
-            raise ValueError("tensors of other types or shapes")
-    return shapes
-
-
-def _key(image_sha256: str, question: str, read: Read | int) -> bytes:
-    [asked] = as_reads([read])
-    what = asked[:1] if asked == Read(asked.layer) else asked  # as it was before there were others
-    content = json.dumps([image_sha256, question, *what]).encode()
-    return hashlib.sha256(content).digest()[:16]
-
-
-def _unfilled(facts: Any) -> bytes:
-    """JSON without the zeros that fill it up."""
-    return bytes(facts.tobytes()).rstrip(b"\0")
-
-
-def _load(shard: Path) -> dict[bytes, _Entry]:
+def _load(shard: Path) -> dict[bytes, Entry]:
     """A shard's whole entries."""
-    entries: dict[bytes, _Entry] = {}
+    entries: dict[bytes, Entry] = {}
     try:
         with safe_open(shard, "numpy") as file:
-            for shape in _shapes(file):
-                tensors = (
-                    file.get_tensor(f"{kind}.{shape}") for kind in ("keys", "maps", "facts", "sums")
-                )
-                for key, map_, facts, checksum in zip(*tensors, strict=True):
-                    entry = _Entry(map_, _unfilled(facts))
-                    if int(checksum) == entry.checksum(key.tobytes()):
-                        entries[key.tobytes()] = entry
-    except _UNREADABLE:
+            for shape in shapes_of(file):
+                entries.update(whole_entries(file.get_tensor, shape))
+    except UNREADABLE:
         pass  # not readable: what it held is made again when needed
     return entries

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from api_cli.runs.jobs import Report
 
@@ -12,10 +12,10 @@ class Outcome(NamedTuple):
     """What a command did.
 
     Attributes:
-        folders: run folders, in the order of the settings; or the files that were written of
-            pictures named on the command line.
-        report: what the belt did; None where there was nothing to do, or it was a dry run.
+        folders: run folders, in the order of the settings: paths, or of shards `Url`s; or the files
+            that were written of pictures named on the command line.
+        report: what was done; None where there was nothing to do, or it was a dry run.
     """
 
-    folders: list[Path]
+    folders: Sequence[Any]
     report: Report | None

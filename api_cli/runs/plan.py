@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.console import Console
@@ -54,31 +55,22 @@ def open_folders(
     """
     if config.overwrite:
         for setting in settings:  # before the first of them is emptied
-            require_no_run(setting.path, "what it holds cannot be replaced")
+            require_no_run(Path(setting.path), "what it holds cannot be replaced")
     names = names_of(dataset, config.format)
     for note in names.notes():
         say(note)
-    pictures = {"format": config.format}
-    if config.format != "png":
-        pictures["quality"] = config.quality  # type: ignore[assignment]
+    pictures = picture_settings(config)
     opened = []
-    for reads, mask, path, values in settings:
-        alone: dict[str, Any] = {name: (value,) for name, value in values.items()}
-        alone["relative_to"] = config.relative_to
-        this_one = replace(config, overwrite=False, verify=False, **alone)
+    for setting in settings:
         folder = RunFolder(
-            path,
-            {**determining, **values, **pictures},
-            {
-                "config": this_one.to_dict(),
-                "versions": _versions(),
-                "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
+            Path(setting.path),
+            {**determining, **setting.values, **pictures},
+            record_of(config, setting),
             image_format=config.format,
             names=names,
             overwrite=config.overwrite,
         )
-        opened.append(Opened(Variant(reads, mask, folder), folder))
+        opened.append(Opened(Variant(setting.reads, setting.mask, folder), folder))
     return opened
 
 
@@ -88,6 +80,29 @@ def names_of(dataset: Dataset, image_format: str) -> SampleNames:
     if image_format == SOURCE:  # what is at fault has no picture
         sources = {sample.key: sample.source_name for sample in dataset if sample.fault is None}
     return SampleNames((sample.key for sample in dataset), sources)
+
+
+def picture_settings(config: RunConfig) -> dict[str, Any]:
+    """How pictures are encoded, as settings that determine them."""
+    quality = {} if config.format == "png" else {"quality": config.quality}
+    return {"format": config.format, **quality}
+
+
+def record_of(config: RunConfig, setting: Setting) -> dict[str, Any]:
+    """What `run.yaml` says beside the settings: what makes this one of them again, and with what.
+
+    Args:
+        config: of the run.
+        setting: one of those that it asks for.
+    """
+    alone: dict[str, Any] = {name: (value,) for name, value in setting.values.items()}
+    alone["relative_to"] = config.relative_to
+    this_one = replace(config, overwrite=False, verify=False, retry_failed=False, **alone)
+    return {
+        "config": this_one.to_dict(),
+        "versions": _versions(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def pending(

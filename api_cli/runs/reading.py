@@ -18,7 +18,7 @@ from api_cli.runs.blame import what_is_gone
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
 from api_cli.runs.jobs import Found, Job, Loaded, Subject, general_reads_of, reads_of
-from api_cli.runs.map_store import MapStore
+from api_cli.runs.map_store import Maps
 from api_cli.runs.pixel_budget import Picture, PixelBudget
 from api_cli.runs.shuffling import Shuffle
 from api_cli.signals import Arrived
@@ -45,7 +45,7 @@ class Reading:
         self,
         model: LazyModel,
         locate: Callable[[tuple[int, int]], GridPart],
-        store: MapStore | None,
+        store: Maps | None,
         num_workers: int,
         finishing: Finishing,
         shuffle: Shuffle | None = None,

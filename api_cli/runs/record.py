@@ -23,23 +23,40 @@ def write_record(folder: Path, settings: Mapping[str, Any], record: Mapping[str,
         settings: everything that determines the pictures.
         record: what else is of interest.
     """
-    content = yaml.safe_dump({**record, "settings": dict(settings)}, sort_keys=False)
-    write_whole(folder / RECORD, content.encode())
+    write_whole(folder / RECORD, record_content(settings, record))
+
+
+def record_content(settings: Mapping[str, Any], record: Mapping[str, Any]) -> bytes:
+    """What a run.yaml says; see `write_record`."""
+    return yaml.safe_dump({**record, "settings": dict(settings)}, sort_keys=False).encode()
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise RunFolderError where a folder's run.yaml is of other settings, or no record.
+    """Raise RunFolderError where a folder's run.yaml is of other settings, or no record."""
+    read_record((folder / RECORD).read_bytes(), str(folder), settings)
+
+
+def read_record(content: bytes, folder: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run.yaml says, if it is of these settings.
 
     Settings that it lacks, since it is older than they are, are as by default.
+
+    Args:
+        content: of the file.
+        folder: that it is of, for messages.
+        settings: that the folder should be of.
+
+    Raises:
+        RunFolderError: where it is of other settings, or no record.
     """
-    path = folder / RECORD
     try:
-        there = dict(yaml.safe_load(path.read_text(encoding="utf-8"))["settings"])
+        record = yaml.safe_load(content.decode())
+        there = dict(record["settings"])
         names = [*{**there, **settings}]
     except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunFolderError(
-            f"{path} is not a record of a run; use --overwrite to start the folder afresh, "
-            "or another --output-folder"
+            f"{folder}/{RECORD} is not a record of a run; use --overwrite to start the folder "
+            "afresh, or another --output-folder"
         ) from error
     there = {name: value for name, value in LATER.items() if name in settings} | there
     differing = [
@@ -52,6 +69,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
             f"{folder} holds results of other settings: {'; '.join(differing)}. "
             "Use another --output-folder, or --overwrite to replace them"
         )
+    return dict(record)
 
 
 def recorded_format(folder: Path) -> str | None:

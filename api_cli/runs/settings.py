@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.masking import Keep, MaskSettings
+from api_cli.options.location import Location
 from api_cli.options.prompt import GENERAL_QUESTION
 from api_cli.options.run import RunConfig
 from api_cli.relevance import Read
@@ -92,7 +92,7 @@ class Setting(NamedTuple):
 
     reads: tuple[Read, ...]
     mask: MaskSettings
-    path: Path
+    path: Location
     values: Mapping[str, Value]
 
 
@@ -106,7 +106,7 @@ def list_settings(config: RunConfig, name: str, layers: Sequence[tuple[int, ...]
         name: first part of the run folders' names: method, dataset and model.
         layers: resolved; those of a group are averaged.
     """
-    found: dict[Path, Setting] = {}
+    found: dict[Location, Setting] = {}
     for group, *values in product(layers, *(getattr(config, field.name) for field in FIELDS)):
         setting = _setting(config, name, group, dict(zip(SWEPT, values, strict=True)))
         found.setdefault(setting.path, setting)  # a Gaussian has no kernel size

@@ -129,9 +129,9 @@ class Drawing(Generic[T]):
         run = self._runs[number]
         pictures: dict[str, T | Gone] = {}
         below = original  # what a heat map is drawn over
-        for column in _picture_columns(row):
+        for column in run.columns(row):
             try:
-                shrunk = shrink(run.path_of(row[column]).read_bytes(), self._side)
+                shrunk = shrink(run.picture(row, column), self._side)
             except Exception as error:  # as above
                 pictures[column] = _gone(error)
                 continue
@@ -149,12 +149,6 @@ class Drawing(Generic[T]):
             else:
                 made[about] = self._keep(heat)
         return DrawnRun(made[about], pictures)
-
-
-def _picture_columns(row: Row) -> list[str]:
-    """The manifest's columns of pictures, `file_name` first, in which this row has one."""
-    others = [name for name in row if name.endswith("_file_name") and row[name] is not None]
-    return ["file_name", *others]
 
 
 def _gone(error: Exception) -> Gone:

@@ -16,7 +16,7 @@ from api_cli.pages.show.runs import GoneError, Run
 from api_cli.relevance import Read
 from api_cli.relevance.fit import part_of_padded
 from api_cli.runs.ledger import Row
-from api_cli.runs.map_store import MapStore, find_store
+from api_cli.runs.map_store import MapStore, find_stores
 from api_cli.runs.pictures import decode
 from api_cli.runs.rendering import MAPS_SUFFIX
 from api_cli.runs.settings import LATER, reads_of
@@ -56,7 +56,7 @@ class HeatMaps:
         self._originals = originals
         self.identities = [_identity(run) for run in runs]
         stores = {
-            identity: find_store(run.output_folder, run.settings)
+            identity: find_stores(run.output_folder, run.settings)
             for identity, run in zip(self.identities, runs, strict=True)
         }
         self._stores = [stores[identity] for identity in self.identities]
@@ -97,13 +97,17 @@ class HeatMaps:
         return subject, decode(content).size
 
     @staticmethod
-    def _kept(store: MapStore | None, settings: Mapping[str, Any], subject: Row) -> Array | None:
+    def _kept(
+        stores: Sequence[MapStore], settings: Mapping[str, Any], subject: Row
+    ) -> Array | None:
         image, query = subject.get("image_sha256"), subject.get("query") or subject.get("question")
         reads = _reads(settings)
-        if store is None or not reads or not isinstance(image, str):
+        if not reads or not isinstance(image, str):
             return None
-        found = store.get(image, str(query), reads)
-        return None if found is None else found.maps.mean(axis=0)
+        for store in stores:
+            if (found := store.get(image, str(query), reads)) is not None:
+                return np.asarray(found.maps.mean(axis=0), dtype=np.float32)
+        return None
 
 
 def _reads(settings: Mapping[str, Any]) -> tuple[Read, ...]:
@@ -136,6 +140,8 @@ def _identity(run: Run) -> str:
 
 def _saved(run: Run, row: Row, number: int) -> Array:
     """The maps that --save-maps wrote beside a sample's picture."""
+    if run.pictures is not None:
+        raise GoneError("its map is not kept any more")
     path = run.path_of(row.get("file_name"))
     path = path.with_name(f"{path.name.rpartition('.')[0]}{MAPS_SUFFIX}")
     try:

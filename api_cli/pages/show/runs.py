@@ -16,6 +16,7 @@ from api_cli.options.data import DataConfig
 from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.names import safe_name
 from api_cli.runs.run_folder import ERRORS, MANIFEST
+from api_cli.runs.shards.reading import Picture, shards_of
 from api_cli.scoring.folders import PLAIN, labels
 from api_cli.scoring.scores import score_file
 
@@ -27,7 +28,7 @@ class GoneError(LookupError):
 
 
 class Run(NamedTuple):
-    """A run folder, read.
+    """A run folder, read; pictures are read when they are asked for.
 
     Attributes:
         folder: its path.
@@ -36,6 +37,7 @@ class Run(NamedTuple):
         data: how its dataset is opened; or why that is not known.
         rows: of the manifest, by key.
         errors: rows of what failed, by key.
+        pictures: of a run into shards, by key and by the manifest's column; else None.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Run(NamedTuple):
     data: DataConfig | str
     rows: Mapping[str, Row]
     errors: Mapping[str, Row]
+    pictures: Mapping[str, Mapping[str, Picture]] | None = None
 
     @property
     def dataset(self) -> str:
@@ -54,6 +57,19 @@ class Run(NamedTuple):
     def output_folder(self) -> Path:
         """The folder in which it was made, with kept maps and the answers about originals."""
         return self.folder.parents[1]
+
+    def columns(self, row: Row) -> list[str]:
+        """The manifest's columns of pictures, `file_name` first, in which a row has one."""
+        if self.pictures is not None:
+            return [*self.pictures[row["key"]]]
+        others = [name for name in row if name.endswith("_file_name") and row[name] is not None]
+        return ["file_name", *others]
+
+    def picture(self, row: Row, column: str) -> bytes:
+        """One of a row's pictures. Raises GoneError, OSError where it cannot be had."""
+        if self.pictures is not None:
+            return self.pictures[row["key"]][column].read()
+        return self.path_of(row[column]).read_bytes()
 
     def path_of(self, name: object) -> Path:
         """The path of a file that its manifest names. Raises GoneError for one elsewhere."""
@@ -135,10 +151,28 @@ def read_runs(paths: Sequence[Path], data_root: Path | None) -> list[Run]:
                 data = replace(data, data_root=data_root)
         except UsageError as error:  # of another version, or of a plug-in that is gone
             data = str(error)
-        rows = _by_key(folder / MANIFEST)
-        errors = {k: row for k, row in _by_key(folder / ERRORS).items() if k not in rows}
-        runs.append(Run(folder, name, dict(record["settings"]), data, rows, errors))
+        rows, failed, pictures = _read(folder, record)
+        errors = {key: row for key, row in failed.items() if key not in rows}
+        runs.append(Run(folder, name, dict(record["settings"]), data, rows, errors, pictures))
     return runs
+
+
+class _Content(NamedTuple):
+    """What a run holds: its rows, those of what failed, and the pictures of one into shards."""
+
+    rows: dict[str, Row]
+    failed: dict[str, Row]
+    pictures: dict[str, dict[str, Picture]] | None
+
+
+def _read(folder: Path, record: Mapping[str, Any]) -> _Content:
+    shards = shards_of(folder, record)
+    if shards is None:
+        rows, failed = (_by_key(read_rows(folder / name)) for name in (MANIFEST, ERRORS))
+        return _Content(rows, failed, None)
+    found = [*shards.samples()]
+    pictures = {one.row["key"]: one.pictures for one in found}
+    return _Content(_by_key(one.row for one in found), _by_key(shards.failed()), pictures)
 
 
 def read_items(runs: Sequence[Run], range_: tuple[int, int] | None) -> list[Item]:
@@ -170,7 +204,7 @@ def read_answered(folder: Path) -> dict[str, Answered]:
     for path in answers_folders(folder):
         answers, scores = read_answers(path), score_file(path)
         outdated = scores.is_file() and _written(scores) < _written(path / "answers.jsonl")
-        found[path.name] = Answered(answers, _by_key(scores), outdated)
+        found[path.name] = Answered(answers, _by_key(read_rows(scores)), outdated)
     return found
 
 
@@ -202,9 +236,9 @@ def read_plain(runs: Iterable[Run], named: Sequence[Path]) -> dict[str, dict[str
     return {dataset: answered for dataset, answered in found.items() if answered}
 
 
-def _by_key(path: Path) -> dict[str, Row]:
+def _by_key(given: Iterable[Row]) -> dict[str, Row]:
     rows: dict[str, Row] = {}
-    for row in read_rows(path):
+    for row in given:
         rows.setdefault(row["key"], row)
     return rows
 

@@ -50,6 +50,12 @@ def distance(one, other):
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
+def drawn(folder, made):
+    """Titles and contents of a run's pictures of a sample, its heat map first."""
+    pictures = [("Heat", made["heat"]), *made["pictures"]] if "heat" in made else []
+    return [(title, rgb((folder / source).read_bytes())) for title, (source, *_) in pictures]
+
+
 def test_a_page_has_every_sample_with_its_texts(gallery, shown):
     data = Page(shown).data
     assert [sample["key"] for sample in data["samples"]] == gallery.keys, "in the dataset's order"
@@ -213,6 +219,29 @@ def test_every_picture_of_a_row_is_shown(broken, tmp_path):
     [masked, (title, (source, *size))] = samples[rows[0]["key"]]["runs"][0]["pictures"]
     assert (masked[0], title, size) == ("Masked", "Crop", [40, 30])
     assert distance(rgb((tmp_path / "a" / source).read_bytes()), np.array([0, 0, 255])) < 3
+
+
+@pytest.mark.parametrize("kind", ["parquet", "webdataset"])
+def test_a_run_into_shards_is_shown_as_its_folder_is(kind, gallery, tmp_path):
+    words = (
+        *("clip", "--dataset", "imagefolder", "--data-root", gallery.pictures, "--model-name"),
+        *("demo", "--output-folder", tmp_path, "--format", "png", "--render", "pair", "--quiet"),
+    )
+    shards = ("--output-format", kind, "--shard-size", 3, "--output-folder", tmp_path / kind)
+    pages = {}
+    for name, more in (("of_folder", ()), ("of_shards", shards)):
+        run = command(*words, *more, status=3).strip()
+        pages[tmp_path / name] = show(tmp_path / name, run)["samples"]
+    (folder, of_folder), (other, of_shards) = pages.items()
+    assert [sample["key"] for sample in of_shards] == gallery.keys
+    for sample, known in zip(of_shards, of_folder, strict=True):
+        [made], [wanted] = sample["runs"], known["runs"]
+        assert (sample["question"], made.get("error")) == (known["question"], wanted.get("error"))
+        for (title, picture), (same, shown_there) in zip(
+            drawn(other, made), drawn(folder, wanted), strict=True
+        ):
+            assert title == same
+            assert distance(picture, shown_there) < 1
 
 
 def test_a_single_file_has_the_same_pictures_in_it(gallery, shown, tmp_path):

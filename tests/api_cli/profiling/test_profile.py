@@ -190,6 +190,9 @@ def test_one_process_does_it_and_flags_of_pictures_are_none(monkeypatch, tmp_pat
     assert yaml.safe_load(shown) | {"best": 2, "dataset": "counting", "fit": "paper"} == (
         yaml.safe_load(shown)
     )
+    with pytest.raises(UsageError, match=r"s3://bucket: a profile keeps its maps on a disk"):
+        command("profile", "clip", "--output-folder", "s3://bucket")
+    assert command("profile", "clip", "--engine", "ray", status=2).stdout == ""
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="profile runs in one process"):

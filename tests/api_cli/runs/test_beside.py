@@ -169,6 +169,8 @@ def test_maps_are_kept_only_where_a_store_is_there_already(here):
         (["wide.jpg", "--dataset", "mmvet"], "--dataset does not go with pictures"),
         (["wide.jpg", "--shuffle-masks", "0"], "--shuffle-masks does not go with"),
         (["wide.jpg", "--output-folder", "out"], "say where with --output"),
+        (["wide.jpg", "--output-format", "parquet"], "--output-format does not go with"),
+        (["wide.jpg", "--engine", "ray"], "--engine does not go with"),
         (["."], ". is a folder: name pictures, or use --dataset imagefolder --data-root ."),
         (["--output", "out"], "--output is for pictures named on the command line"),
     ],

@@ -20,8 +20,9 @@ from api_cli.options.launch import Launch
 from api_cli.options.llava import LlavaConfig
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
+from api_cli.runs.outcome import Outcome
 from api_cli.runs.pictures import decode
-from api_cli.runs.run import Outcome, run
+from api_cli.runs.run import run
 from api_cli.runs.shuffling import Shuffle
 from datasets_manager import Dataset, DatasetError, Sample, get_dataset
 from tests.conftest import read_json_lines, write_json_lines

@@ -1,0 +1,1 @@
+"""What does the fragments of a run into shards: this process, or the actors of a Ray cluster."""
