@@ -46,9 +46,11 @@ def main() -> int:
         asked = ("--question", QUESTION, "--model-name", "demo", "--output", "first.jpg")
         apiprompt(folder, "clip", str(first), *asked)
         beside(first, folder / "first.jpg").save(FOLDER / "first.jpg", quality=85)
-        masked = ("clip", "--dataset", "imagefolder", "--data-root", "photos")
-        masked += ("--model-name", "demo", "--fit", "native", "--quiet")
-        apiprompt(folder, *masked, "--enhance-coe", "2,5", "--grayscale", "0,128")
+        apiprompt(
+            folder, "clip", "--dataset", "imagefolder", "--data-root", "photos",
+            *("--model-name", "demo", "--fit", "native", "--quiet"),
+            *("--enhance-coe", "2,5", "--grayscale", "0,128"),
+        )  # fmt: skip
         apiprompt(
             folder, "show", "experiments/APICLIP_imagefolder_demo_3",
             *("--contact-sheet", "sheet.jpg", "--range", "0", "4"),

@@ -116,7 +116,11 @@ def test_a_printed_configuration_reads_back(apiprompt, tmp_path):
         (("--config", "broken.yaml"), {}, "broken.yaml: cannot be read as YAML"),
         (("--config", "nowhere"), {}, "llava_wild, mmvet, sweep"),
         ((), {"APIPROMPT_KERNAL_SIZE": "3"}, "did you mean kernel_size?"),
-        ((), {"APIPROMPT_FIT": "pdd"}, "APIPROMPT_FIT: expected paper, squash or pad; did you"),
+        (
+            (),
+            {"APIPROMPT_FIT": "pdd"},
+            "APIPROMPT_FIT: expected auto, paper, squash, pad or native; did you",
+        ),
         (("--kernel-size", "4"), {}, "--kernel-size: expected an odd whole number"),
         (("--grayscale", "256"), {}, "--grayscale: expected a whole number from 0 to 255"),
         (("--enhance-coe", "nan"), {}, "--enhance-coe: expected a number"),
