@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ALL := .venv-all
 MOTO := .venv-moto
-UV := $(BIN)/uv pip install --quiet --python
+UV := UV_SYSTEM_CERTS=1 $(BIN)/uv
 COUNTING := --dataset counting --model-name demo --enhance-coe 2 --grayscale 128
 COUNTED_IN := experiments/APICLIP_counting_demo_3/2_3_LANCZOS_128
 COUNTED := $(COUNTED_IN) $(COUNTED_IN)_shuffled-0
@@ -82,11 +82,11 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 # gradio holds Pillow back, and moto wants another botocore than s3fs: environments of their own
 $(ALL)/.done: pyproject.toml | $(VENV)/.dev
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ALL)
-	$(UV) $(ALL)/bin/python --editable '.[test,browser,web,ray,s3]'
+	$(UV) venv --quiet --clear --python $(BIN)/python $(ALL)
+	$(UV) pip install --quiet --python $(ALL)/bin/python --editable '.[test,browser,web,ray,s3]'
 	@touch $@
 
 $(MOTO)/.done: | $(VENV)/.dev
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MOTO)
-	$(UV) $(MOTO)/bin/python 'moto[server]>=5'
+	$(UV) venv --quiet --clear --python $(BIN)/python $(MOTO)
+	$(UV) pip install --quiet --python $(MOTO)/bin/python 'moto[server]>=5'
 	@touch $@

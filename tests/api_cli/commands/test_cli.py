@@ -116,7 +116,7 @@ def test_a_printed_configuration_reads_back(apiprompt, tmp_path):
         (("--config", "broken.yaml"), {}, "broken.yaml: cannot be read as YAML"),
         (("--config", "nowhere"), {}, "llava_wild, mmvet, sweep"),
         ((), {"APIPROMPT_KERNAL_SIZE": "3"}, "did you mean kernel_size?"),
-        ((), {"APIPROMPT_FIT": "pdd"}, "expected auto, paper, squash, pad or native; did you"),
+        (
             (),
             {"APIPROMPT_FIT": "pdd"},
             "APIPROMPT_FIT: expected auto, paper, squash, pad or native; did you",
