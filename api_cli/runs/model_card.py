@@ -2,7 +2,7 @@
 
 Finding a checkpoint imports open_clip and reads its weights for their digest: seconds. The cards
 of models seen before lie beside the kept maps, each good for as long as its weights file has not
-changed; the weights' digest is taken again when they are loaded, see `run.py`.
+changed; the weights' digest is taken again when they are loaded, see `assembly.py`.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_rows_and_pictures_are_those_of_a_folder(cluster, hard, tmp_path):
     assert not rows
     lines = said.strip().splitlines()  # its own words, and nobody else's
     assert [line.split()[0] for line in lines if "/8 fragments, " not in line] == [
-        "looking", "actors", str(folder), f"{NUMBER - 1}", "error:"
+        "looking", "actors", "warning:", str(folder), f"{NUMBER - 1}", "error:"
     ]  # fmt: skip
     assert "8/8 fragments, " in said
     said = finish_run(tmp_path / "log", *flags, *cluster, status=3)
