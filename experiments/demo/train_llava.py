@@ -51,6 +51,7 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 SEED = 2_000_003  # the demo set, the evaluation and the demo CLIP draw from other seeds
 WARM_UP = 200  # steps
+CHECKED = 120  # scenes of a report
 CHECKS: dict[str, dict[str, float]] = {
     "ordinary": {},
     "faded": {"faded": 1},
@@ -202,7 +203,7 @@ def train(args: argparse.Namespace) -> None:
     fresh_seed = args.seed + 1
     checks = {
         name: make_batch(
-            default_rng(fresh_seed), phrases, scenes=200, questions=8 * answering, **how
+            default_rng(fresh_seed), phrases, scenes=CHECKED, questions=8 * answering, **how
         )
         for name, how in CHECKS.items()
         if name == "ordinary" or args.harder or args.faded
