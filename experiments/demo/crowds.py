@@ -1,13 +1,13 @@
-"""Scenes harder than `scenes.compose`'s: more things, smaller ones, look-alikes, noise, and crops.
+"""Scenes harder than `scenes.compose`'s: more things, smaller ones, look-alikes, noise, crops.
 
-Counts up to five are possible; a crop is a scene of its own, in which things may be cut by its edge.
+Counts up to five are possible; a crop is a scene of its own, whose edge may cut things.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +78,7 @@ def longest_side(rng: np.random.Generator, level: Level, unit: float) -> int:
 
 
 def speckle(rng: np.random.Generator, image: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
-    """The picture with uniform noise of a random amplitude up to `most` levels, grey or coloured."""
+    """The picture with uniform noise, grey or coloured, of an amplitude up to `most` levels."""
     strength = int(rng.integers(most // 3, most + 1))
     channels = 3 if rng.random() < 0.5 else 1
     grain = rng.integers(-strength, strength + 1, (*image.shape[:2], channels), dtype=np.int16)
@@ -92,18 +92,13 @@ def squeezed(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.u
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def compose_level(
-    rng: np.random.Generator, width: int, height: int, level: Level, whole: bool = False
-) -> Scene:
-    """One scene of that difficulty; with `whole`, only one in which all that was cast has room."""
-    while True:
-        things = cast(rng, level)
-        unit = math.sqrt(width * height)
-        side: Callable[[], int] = lambda: longest_side(rng, level, unit)  # noqa: E731
-        scene = arrange(rng, width, height, things, side)
-        if scene is None or (whole and len(scene.objects) < len(things)):
-            continue
-        return Scene(speckle(rng, scene.image, level.noise), scene.objects) if level.noise else scene
+def compose_level(rng: np.random.Generator, width: int, height: int, level: Level) -> Scene:
+    """One scene of that difficulty; what finds no room is left out."""
+    side = partial(longest_side, rng, level, math.sqrt(width * height))
+    scene = None
+    while scene is None:
+        scene = arrange(rng, width, height, cast(rng, level), side)
+    return Scene(speckle(rng, scene.image, level.noise), scene.objects) if level.noise else scene
 
 
 def crop(rng: np.random.Generator, scene: Scene, smallest: float) -> Scene | None:

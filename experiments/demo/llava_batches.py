@@ -299,9 +299,7 @@ class Batches(IterableDataset[Batch]):
     `draw` is what `make_batch` takes by name.
     """
 
-    def __init__(
-        self, phrases: Phrasebook, *, seed: int, start: int, **draw: Any
-    ) -> None:
+    def __init__(self, phrases: Phrasebook, *, seed: int, start: int, **draw: Any) -> None:
         self._phrases, self._seed, self._start, self._draw = phrases, seed, start, draw
 
     def __iter__(self) -> Iterator[Batch]:

@@ -1,6 +1,6 @@
 """Write a set of fresh scenes of one difficulty for the study, a question each.
 
-    python experiments/demo/make_study.py --level crowded --seed 1 --scenes 400 --output /tmp/crowded
+    python experiments/demo/make_study.py --level crowded --scenes 400 --output /tmp/crowded
 
 Five kinds of question take turns: colour, place, count, presence and what is beside. Every second
 count is one; every second presence question is about something that is not there. Where things of
