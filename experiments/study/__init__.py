@@ -1,1 +1,1 @@
-"""When does showing where to look help? `python -m experiments.study`; docs/study.md has results."""
+"""When does showing where to look help? docs/study.md has what came out."""
