@@ -139,33 +139,40 @@ def _mask_all(
 ) -> list[Image.Image]:
     """The masked images: one layer and one setting of the mask for all."""
     from api_cli.errors import UsageError
-    from api_cli.masking import MaskSettings, apply_mask
+    from api_cli.masking import apply_mask
     from api_cli.options.config import MODEL
     from api_cli.relevance.layers import resolve_layers
+    from api_cli.runs.settings import SWEPT, mask_settings, reads_of
 
     if len(images) != len(queries):
         raise UsageError(f"{len(images)} images but {len(queries)} queries: give one for each")
-    settings = MaskSettings(
-        config.enhance_coe[0],
-        config.kernel_size[0],
-        config.interpolate_method_name[0],
-        config.grayscale[0],
-    )
+    alone = {name: getattr(config, name)[0] for name in SWEPT}
+    settings = mask_settings(alone)
     # what shapes the model alone, so that calls with other masks find it loaded
     shaping = {name for name, option in config.options().items() if option.panel == MODEL}
-    shaping -= {"layer_index", "batch_size"}
+    shaping -= {"layer_index", "batch_size", *SWEPT}
     method, checkpoint, model = load(
         type(config)(**{name: getattr(config, name) for name in shaping})
     )
-    layers = resolve_layers(config.layer_index, checkpoint)
+    [layers, *_] = resolve_layers(config.layer_index, checkpoint)
+    reads = reads_of(layers, alone)
 
     masked = []
     for start in range(0, len(images), batch_size):
         batch = [_picture(image) for image in images[start : start + batch_size]]
         prepared = [model.prepare(image) for image in batch]
-        found = model.relevance(prepared, queries[start : start + batch_size], layers)
-        for image, seen, (maps, _) in zip(batch, prepared, found, strict=True):
-            mask = method.make_mask(maps[0], settings.enhance_coe, settings.kernel_size)
+        asked = list(queries[start : start + batch_size])
+        extra = [config.relative_to] * len(batch) if settings.relative != "none" else []
+        found = model.relevance(
+            prepared * (2 if extra else 1),
+            asked + extra,
+            reads,
+            range(len(batch), len(batch) + len(extra)),
+        )
+        means = [maps.mean(axis=0, dtype=maps.dtype) for maps, _ in found]
+        for number, (image, seen) in enumerate(zip(batch, prepared, strict=True)):
+            general = means[len(batch) + number] if extra else None
+            mask = method.make_mask(means[number], settings, general)
             masked.append(apply_mask(image, mask, settings, seen.part.box))
     return masked
 

@@ -78,6 +78,11 @@ class Sample:
         """
         return without_image_mark(self.question if self.hint is None else self.hint)
 
+    @property
+    def source_name(self) -> str:
+        """The name of the picture's own file; the key where it is no file of its own."""
+        return self.image.name if isinstance(self.image, Path) else self.key
+
     def read_image(self) -> bytes:
         """The encoded picture.
 

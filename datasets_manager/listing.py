@@ -26,6 +26,10 @@ _UNREADABLE = "folder that cannot be read|folders that cannot be read"
 _OWN = "folder of this program's results|folders of this program's results"
 _UNKNOWN = "file of unknown kind|files of unknown kind"
 _NUMBERS = re.compile(r"(\d+)")
+MASKED = "masked"
+"""What stands behind the name of a picture in that of a result that is written beside it."""
+_RESULT = re.compile(rf"(.+)\.{MASKED}(?:\.[^/]+)?\.[^./]+", re.DOTALL)
+_MASKED_BESIDE = "result of this program beside its picture|results of this program beside pictures"
 _SHOWN = 5  # names or suffixes in a note, at most
 
 
@@ -43,6 +47,17 @@ def picture_suffixes() -> frozenset[str]:
 def is_picture(name: str) -> bool:
     """Whether a file's name ends as a picture's does."""
     return os.path.splitext(name)[1].lower() in picture_suffixes()  # noqa: PTH122, quicker
+
+
+def stem_of(name: str) -> str:
+    """A file's name, or path, without its suffix."""
+    return os.path.splitext(name)[0]  # noqa: PTH122, quicker
+
+
+def masked_of(name: str) -> str | None:
+    """The picture, with or without suffix, beside which a name says that it was made; or None."""
+    match = _RESULT.fullmatch(name)
+    return None if match is None else match[1]
 
 
 Words = list[str | int]
@@ -136,8 +151,19 @@ def find_pictures(root: Path) -> Found:
                 found.texts.add(name)
             else:
                 found.leave_out(_UNKNOWN, suffix or entry.name)
-    found.pictures.sort(key=natural_order)
+    found.pictures = sorted(_without_results(found), key=natural_order)
     return found
+
+
+def _without_results(found: Found) -> list[str]:
+    """The pictures but those that were made of others, beside them; these are noted."""
+    if not any(f".{MASKED}." in name for name in found.pictures):
+        return found.pictures
+    names = {*found.pictures, *map(stem_of, found.pictures)}
+    own = {name for name in found.pictures if masked_of(name) in names}
+    for name in sorted(own):
+        found.leave_out(_MASKED_BESIDE, name)
+    return [name for name in found.pictures if name not in own]
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -11,7 +10,8 @@ from PIL import Image
 
 from api_cli.asking.exchange import Picture
 from api_cli.asking.question import Source
-from api_cli.runs.pictures import FORMATS, decode, encode
+from api_cli.runs.endings import FORMATS, SOURCE, source_ending, usual_ending
+from api_cli.runs.pictures import decode, encode, head_of
 
 QUALITY = 95  # of jpg and webp, as a run has it where nobody says otherwise
 
@@ -20,7 +20,7 @@ class Encoding(NamedTuple):
     """How pictures are written; all of it is theirs who ask, or a run's.
 
     Attributes:
-        format: a key of `FORMATS`.
+        format: a key of `FORMATS`, or "source" for the format of each picture's own file.
         quality: of jpg and webp, 1 to 100; None for png.
     """
 
@@ -36,7 +36,7 @@ class Encoding(NamedTuple):
     def of_run(cls, settings: dict[str, Any]) -> Encoding:
         """That of a run, from the settings in its run.yaml."""
         image_format = str(settings.get("format"))
-        known = image_format in FORMATS
+        known = image_format in (*FORMATS, SOURCE)
         return cls.of(image_format, settings.get("quality", QUALITY)) if known else cls()
 
 
@@ -59,14 +59,13 @@ def send(source: Source, encoding: Encoding | None, max_side: int | None) -> Pic
         assert max_side is not None
         if max(image.size) <= max_side:
             return Picture.of(source.file_name, content)
-        encoding = Encoding.of(_format_of(content))
+        ending = usual_ending(head_of(content).kind)
+        encoding = Encoding.of(ending if ending in FORMATS else "png")
     if max_side is not None and max(image.size) > max_side:
         image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    name = f"{PurePath(source.file_name).stem}.{encoding.format}"
-    encoded = encode(image, encoding.format, encoding.quality or QUALITY)
+    ending = encoding.format
+    if ending == SOURCE:
+        ending = source_ending(source.file_name, head_of(content).kind)
+    name = f"{PurePath(source.file_name).stem}.{ending}"
+    encoded = encode(image, ending, encoding.quality or QUALITY)
     return Picture.of(name, encoded, sha256(content).hexdigest())
-
-
-def _format_of(content: bytes) -> str:
-    with Image.open(io.BytesIO(content)) as image:
-        return {kind: name for name, kind in FORMATS.items()}.get(image.format or "", "png")

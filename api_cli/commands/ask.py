@@ -23,7 +23,8 @@ def ask(config: AskConfig) -> None:
     environment and written nowhere.
 
     Exit status: 0 done, 1 fatal, 2 wrong usage, 3 some questions have no answer
-    (see errors.jsonl) or an empty one that was cut, 130 interrupted.
+    (see errors.jsonl) or an empty one that was cut, 130 interrupted, 143
+    terminated, 129 hung up.
     """
     from api_cli.asking.ask import ask as run
 

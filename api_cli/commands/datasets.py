@@ -44,9 +44,15 @@ def show(config: ClipConfig) -> None:
 @datasets.command(context_settings=EITHER_SPELLING)
 @flags_of(ClipConfig, panel=DATA, argument="dataset")
 def check(config: ClipConfig) -> None:
-    """Read every sample, and say which lack a question or have no picture that opens.
+    """Read every sample, and say which a run could not process, and why.
 
-    Exit status: 0 all are well, 1 the dataset cannot be opened, 3 some samples are not.
+    At fault is one that lacks a question or asks what is no text, has another
+    one's key, stands in a row that is not as it should be, names a picture
+    that is missing or does not open, or has columns that cannot be read. What
+    is no sample at all is counted on stderr.
+
+    Exit status: 0 all are well, 1 the dataset cannot be opened, 2 wrong usage,
+    3 some samples are not, 130 interrupted, 143 terminated, 129 hung up.
     """
     from api_cli.pages.datasets import find_faults, open_samples
 

@@ -19,7 +19,7 @@ def score(config: ScoreConfig) -> None:
     apart, and a summary over such is refused without --partial.
 
     Exit status: 0 done, 1 fatal or a summary refused, 2 wrong usage, 3 some
-    answers could not be scored, 130 interrupted.
+    answers could not be scored, 130 interrupted, 143 terminated, 129 hung up.
     """
     from api_cli.scoring.score import IncompleteError, score
     from api_cli.scoring.score_table import score_table

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from api_cli.masking.mask import Array, Mask, clip_mask, enhance, llava_mask, minmax, smooth
+from api_cli.masking.mask import Mask, clip_mask, enhance, llava_mask, minmax
 from api_cli.masking.methods import CLIP, LLAVA, Method
-from api_cli.masking.render import MaskSettings, apply_mask, blend, resize_mask
+from api_cli.masking.render import apply_mask, blend, resize_mask
 from api_cli.masking.resize import FILTERS, Box
+from api_cli.masking.settings import Keep, MaskSettings
+from api_cli.masking.steps import (
+    Array,
+    Region,
+    brightest,
+    denoise,
+    difference,
+    gaussian,
+    raise_floor,
+    ratio,
+    smooth,
+)
 
 __all__ = [
     "CLIP",
@@ -13,15 +25,23 @@ __all__ = [
     "LLAVA",
     "Array",
     "Box",
+    "Keep",
     "Mask",
     "MaskSettings",
     "Method",
+    "Region",
     "apply_mask",
     "blend",
+    "brightest",
     "clip_mask",
+    "denoise",
+    "difference",
     "enhance",
+    "gaussian",
     "llava_mask",
     "minmax",
+    "raise_floor",
+    "ratio",
     "resize_mask",
     "smooth",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageOps
 
-from api_cli.masking.mask import Array, minmax
+from api_cli.masking.mask import minmax
 from api_cli.masking.render import resize_mask
 from api_cli.masking.resize import Box
+from api_cli.masking.steps import Array
 
 _COLD, _WARM, _HOT = (20, 20, 90), (220, 60, 40), (255, 240, 120)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from api_cli.masking.mask import Array, Mask, clip_mask, llava_mask
+from api_cli.masking.mask import Mask, clip_mask, llava_mask
+from api_cli.masking.settings import MaskSettings
+from api_cli.masking.steps import Array
 
 
 class Method(NamedTuple):
@@ -14,13 +16,14 @@ class Method(NamedTuple):
     Attributes:
         name: of its subcommand.
         folder_prefix: first part of its run folders' names (METHOD.md section 6).
-        make_mask: maps (M, h, w), contrast and kernel size to a mask.
+        make_mask: maps (M, h, w), settings and, where those say so, maps under the general question
+            to a mask.
         maps: name of each of the M maps, and the sign that makes relevant patches large.
     """
 
     name: str
     folder_prefix: str
-    make_mask: Callable[[Array, float, int], Mask]
+    make_mask: Callable[[Array, MaskSettings, Array | None], Mask]
     maps: tuple[tuple[str, int], ...]
 
 

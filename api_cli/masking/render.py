@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from PIL import Image
 
-from api_cli.masking.mask import Array, Mask
+from api_cli.masking.mask import Mask
 from api_cli.masking.resize import Box, resize
+from api_cli.masking.settings import MaskSettings
+from api_cli.masking.steps import Array
 
 _SLOPE = 1 / 128  # of a level; the last bits of a mask are some ten-thousandths of one
-
-
-class MaskSettings(NamedTuple):
-    """The parameters of METHOD.md section 5 that do not touch the model."""
-
-    enhance_coe: float = 5
-    kernel_size: int = 3
-    interpolate_method_name: str = "LANCZOS"
-    grayscale: int = 0
 
 
 def to_levels(values: Array) -> Array:

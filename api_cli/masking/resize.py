@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from api_cli.masking.mask import Array
+from api_cli.masking.steps import Array
 
 FILTERS = {
     name: Image.Resampling[name]

@@ -18,6 +18,8 @@ SERVER, LOCAL, PROMPT = "Server", "Model in this process (--backend hf)", "Promp
 class AskConfig(DataConfig):
     """Configuration of `apiprompt ask`."""
 
+    command = "ask"
+
     runs: tuple[Path, ...] = option(
         DATA,
         (),

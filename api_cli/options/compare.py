@@ -13,6 +13,8 @@ from api_cli.options.score import SCORING, AnswersConfig
 class CompareConfig(AnswersConfig):
     """Configuration of `apiprompt compare`."""
 
+    command = "compare"
+
     by: str | None = option(
         SCORING,
         None,

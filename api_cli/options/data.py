@@ -73,9 +73,9 @@ class DataConfig(Config):
     question: str | None = option(
         DATA,
         None,
-        parsers.text,
+        parsers.question,
         "TEXT",
-        "Asked about every image of an imagefolder, of hf:... or of webdataset:...",
+        "Asked about every image of an imagefolder, of hf:..., of webdataset:..., or of PICTURE...",
         "each image's own",
     )
     image_column: str | None = option(

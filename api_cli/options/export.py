@@ -18,6 +18,8 @@ TO_PICTURES = ("lmms-eval", "vlmevalkit", "inspect", "fiftyone")
 class ExportConfig(Config):
     """Configuration of `apiprompt export`."""
 
+    command = "export"
+
     folders: tuple[Path, ...] = option(
         DATA,
         (),

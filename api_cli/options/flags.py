@@ -9,9 +9,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from api_cli.console import Console
 from api_cli.errors import Interrupted
 from api_cli.options.config import RUN, Config
-from api_cli.options.option import Option, shipped_configs
+from api_cli.options.option import Option
+from api_cli.options.preset import shipped_for
 
 C = TypeVar("C", bound=Config)
 
@@ -37,7 +39,10 @@ def flags_of(
     def decorate(function: Callable[[C], None]) -> Callable[..., None]:
         def command(**flags: Any) -> None:
             config_file, print_config = flags.pop("config"), flags.pop("print_config")
-            config = config_class.resolve(flags, os.environ, config_file)
+            notes: list[str] = []
+            config = config_class.resolve(flags, os.environ, config_file, notes.append)
+            for note in notes:
+                Console(quiet=getattr(config, "quiet", False)).say(note)
             if print_config:
                 typer.echo(config.to_yaml(), nl=False)
                 return
@@ -46,7 +51,7 @@ def flags_of(
             except KeyboardInterrupt as error:  # Typer would end it without a word
                 raise Interrupted(*error.args[:1]) from None
 
-        shipped = ", ".join(path.stem for path in shipped_configs())
+        shipped = ", ".join(path.stem for path in shipped_for(config_class.command))
         options = {
             name: option
             for name, option in config_class.options().items()
@@ -54,8 +59,9 @@ def flags_of(
         } | {
             "config": Option(
                 str,
-                f"YAML file with flags' names as keys, or a shipped configuration: {shipped}.",
-                "NAME|FILE",
+                "YAML file with flags' names as keys"
+                + (f", or a shipped configuration: {shipped}." if shipped else "."),
+                "NAME|FILE" if shipped else "FILE",
                 "",
                 RUN,
             ),

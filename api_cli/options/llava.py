@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api_cli.options import parsers
 from api_cli.options.config import MODEL
 from api_cli.options.option import option
+from api_cli.options.preset import by_model
 from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 from api_cli.options.run import RunConfig
 
@@ -15,6 +16,7 @@ from api_cli.options.run import RunConfig
 class LlavaConfig(RunConfig):
     """Configuration of `apiprompt llava`."""
 
+    command = "llava"
     usual_model = "13b"
 
     model_name: str | None = option(
@@ -26,12 +28,13 @@ class LlavaConfig(RunConfig):
         "also of Qwen-VL, GLM-4V, Gemma 3, PaliGemma, InternVL, SmolVLM, Pixtral, ...",
         "demo on the demo set, else 13b",
     )
-    layer_index: tuple[int, ...] | None = option(
+    layer_index: tuple[int | str, ...] | None = option(
         MODEL,
         None,
-        parsers.layers,
+        by_model(parsers.layers),
         "L,...",
-        "Layer of the language model that is read, from 0; negative counts from the end.",
+        "Layer of the language model that is read, from 0; negative counts from the end; 14+15 is "
+        "the mean of two.",
         "20 for 7b and 13b, else a model's own best, else five eighths of its depth",
     )
     batch_size: int | str = option(
@@ -70,6 +73,14 @@ class LlavaConfig(RunConfig):
         "TEXT",
         "What the model is given, with <image> and {question} in it; \\n is a new line.",
         "Vicuna's for LLaVA-1.5, else the model's chat template",
+    )
+    query_suffix: str | None = option(
+        MODEL,
+        None,
+        parsers.text,
+        "TEXT",
+        "Put behind what the model is asked, --relative's general question included.",
+        "",
     )
     highlight: str | None = option(
         MODEL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,18 +53,24 @@ def option(
     return field(default=default, metadata={"option": Option(parse, help, metavar, shown, panel)})
 
 
-def find_config(name: str) -> Path:
-    """The file of that name, or the shipped configuration of that name. Raises UsageError."""
+def find_config(name: str, fitting: Sequence[Path]) -> Path:
+    """The file of that name, or the shipped configuration of that name.
+
+    Args:
+        name: of either.
+        fitting: the shipped ones to name where there is neither.
+
+    Raises:
+        UsageError: where there is neither.
+    """
     if Path(name).is_file():
         return Path(name)
-    shipped = {path.stem: path for path in shipped_configs()}
-    try:
-        return shipped[name.removesuffix(".yaml")]
-    except KeyError:
-        raise UsageError(
-            f"--config {name}: neither a file nor one of the shipped configurations "
-            f"({', '.join(shipped)})"
-        ) from None
+    for path in shipped_configs():
+        if path.stem == name.removesuffix(".yaml"):
+            return path
+    names = ", ".join(path.stem for path in fitting)
+    those = f" nor one of the shipped configurations ({names})" if names else ""
+    raise UsageError(f"--config {name}: {'neither a' if names else 'no'} file{those}")
 
 
 def shipped_configs() -> list[Path]:

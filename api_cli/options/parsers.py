@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from api_cli.options.prompt import check_template
+from api_cli.options.prompt import check_template, without_image_mark
 from datasets_manager import DatasetError, canonical_name
 
 Parse = Callable[[Any], Any]
@@ -22,6 +22,14 @@ def text(raw: Any) -> str:
     if not isinstance(raw, str | int | float) or isinstance(raw, bool) or raw == "":
         raise ValueError("expected a text")
     return str(raw)
+
+
+def question(raw: Any) -> str:
+    """A text that asks something."""
+    asked = text(raw)
+    if not without_image_mark(asked).strip():
+        raise ValueError("expected a text that is not blank")
+    return asked
 
 
 def integer(low: int, high: int | None = None) -> Parse:
@@ -95,7 +103,8 @@ def one_of(*names: str) -> Parse:
                 return name
         near = difflib.get_close_matches(str(raw).casefold(), [n.casefold() for n in names], n=1)
         hint = f"; did you mean {one_of(*names)(near[0])}?" if near else ""
-        raise ValueError(f"expected {', '.join(names[:-1])} or {names[-1]}{hint}")
+        expected = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+        raise ValueError(f"expected {expected}{hint}")
 
     return parse
 
@@ -114,6 +123,65 @@ def several(parse_one: Parse) -> Parse:
     return parse
 
 
+def at_least(low: float) -> Parse:
+    """A number of `low` or more."""
+
+    def parse(raw: Any) -> int | float:
+        try:
+            value = number(raw)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise ValueError(f"expected a number of {low} or more")
+        return value
+
+    return parse
+
+
+def fraction(raw: Any) -> int | float:
+    """A number from 0 to 1."""
+    try:
+        value = number(raw)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return value
+
+
+def smoothing(raw: Any) -> str:
+    """The word mean, or gaussian:S with S above zero."""
+    name, _, spread = str(raw).partition(":")
+    try:
+        return "mean" if raw == "mean" else f"{one_of('gaussian')(name)}:{positive(spread)}"
+    except ValueError:
+        raise ValueError("expected mean, or gaussian:S with S above zero") from None
+
+
+def keep(raw: Any) -> str:
+    """The word none, or SHARE or SHARE:REGIONS."""
+    if raw == "none":
+        return "none"
+    share, colon, regions = str(raw).partition(":")
+    try:
+        found = f"{fraction(positive(share))}"
+        return f"{found}:{integer(1)(regions)}" if colon else found
+    except ValueError:
+        raise ValueError(
+            "expected SHARE or SHARE:REGIONS, such as 0.4:2, with 0 < SHARE <= 1, or none"
+        ) from None
+
+
+def mean_of_layers(raw: Any) -> int | str:
+    """A layer, or several whose maps are averaged, as in 14+15+17."""
+    parts = raw.split("+") if isinstance(raw, str) else [raw]
+    try:
+        layers = [any_integer(part) for part in parts]
+    except ValueError:
+        raise ValueError("expected a whole number, or several as in 14+15+17") from None
+    return layers[0] if len(layers) == 1 else "+".join(map(str, layers))
+
+
 def word_or(word: str, parse_one: Parse) -> Parse:
     """That word, or a value."""
 
@@ -126,6 +194,11 @@ def word_or(word: str, parse_one: Parse) -> Parse:
             raise ValueError(f"{error}, or {word}") from None
 
     return parse
+
+
+def none_or(parse_one: Parse) -> Parse:
+    """The word none, or a value."""
+    return word_or("none", parse_one)
 
 
 def auto_or(parse_one: Parse) -> Parse:
@@ -195,5 +268,5 @@ def path(raw: Any) -> Path:
     return Path(text(raw)).expanduser()
 
 
-layers = several(any_integer)
+layers = several(mean_of_layers)
 batch_size = auto_or(integer(1))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datasets_manager.base import IMAGE_MARK, without_image_mark
 
 __all__ = [
+    "GENERAL_QUESTION",
     "IMAGE",
     "MAX_NEW_TOKENS",
     "PROMPT_TEMPLATE",
     "QUESTION",
     "check_template",
     "fill",
+    "with_suffix",
     "without_image_mark",
 ]
 
@@ -22,6 +24,7 @@ PROMPT_TEMPLATE = (
     f"USER: {IMAGE}\n{QUESTION} ASSISTANT:"
 )  # Vicuna v1's
 MAX_NEW_TOKENS = 20
+GENERAL_QUESTION = "Write a general description of the image."  # ViCrop's and CARVE's
 
 
 def check_template(template: str) -> str:
@@ -30,6 +33,11 @@ def check_template(template: str) -> str:
         if template.count(word) != 1:
             raise ValueError(f"expected a text with {IMAGE} and {QUESTION} in it, once each")
     return template
+
+
+def with_suffix(template: str, suffix: str | None) -> str:
+    """A template that puts a text behind every question."""
+    return template if suffix is None else template.replace(QUESTION, f"{QUESTION}{suffix}")
 
 
 def fill(template: str, question: str, image_tokens: str) -> str:

@@ -63,6 +63,8 @@ class AnswersConfig(Config):
 class ScoreConfig(AnswersConfig):
     """Configuration of `apiprompt score`."""
 
+    command = "score"
+
     partial: bool = option(
         SCORING,
         False,

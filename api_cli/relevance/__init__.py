@@ -7,7 +7,7 @@ It knows nothing of datasets or run folders. `auxiliaries.py` is the table of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -18,6 +18,40 @@ from api_cli.relevance.fit import GridPart
 
 if TYPE_CHECKING:
     import torch
+
+
+class Read(NamedTuple):
+    """What a model is asked for beside picture and question: one map.
+
+    A layer's number alone, where a `Reads` may stand, is the layer read as METHOD.md has it.
+
+    Attributes:
+        layer: from 0.
+        softmax: of attention: "image", over the image's tokens alone, or "all", over all tokens,
+            the image's part kept.
+        tokens: weights of the passes that count: "even"; "linear", t for the pass of the t-th
+            token; "first", the prompt's pass alone; "prompt", the same of a question that is not
+            answered.
+        head: that alone, from 0; None for the mean of all.
+    """
+
+    layer: int
+    softmax: str = "image"
+    tokens: str = "even"
+    head: int | None = None
+
+    @property
+    def of_prompt(self) -> Read:
+        """The same of a question that is not answered."""
+        return self._replace(tokens="prompt")
+
+
+Reads = Sequence[Read | int]
+
+
+def as_reads(reads: Reads) -> list[Read]:
+    """Reads, layers' numbers among them made such."""
+    return [Read(read) if isinstance(read, int) else read for read in reads]
 
 
 class Prepared(NamedTuple):
@@ -38,7 +72,7 @@ class Relevance(NamedTuple):
     """What a model finds out about an image and a question.
 
     Attributes:
-        maps: (L, M, h, w) float32: M maps (CLIP 2, others 1) of each of L layers, over the h x w
+        maps: (R, M, h, w) float32: M maps (CLIP 2, others 1) for each of R reads, over the h x w
             patches that show the image.
         facts: what else is worth a place in the manifest, JSON-serialisable, by name; LLaVA's own
             answer.
@@ -103,12 +137,23 @@ class RelevanceModel(Protocol):
         ...
 
     def relevance(
-        self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
+        self,
+        images: Sequence[Prepared],
+        questions: Sequence[str],
+        reads: Reads,
+        unanswered: Collection[int] = (),
     ) -> list[Relevance]:
-        """What the model finds out about a batch: maps of len(layers) layers for each image.
+        """What the model finds out about a batch: maps of len(reads) reads for each image.
 
         Images that hold the same pixels are one picture, which a model need see but once; so are
         those of two batches that follow each other.
+
+        Args:
+            images: B images from `prepare`.
+            questions: one about each.
+            reads: what is read; layers' numbers, or more.
+            unanswered: indices of questions that need no answer: their prompt's pass alone is
+                read, and there are no facts.
         """
         ...
 

@@ -13,11 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from api_cli.errors import Interrupted
 from api_cli.masking import Method
-from api_cli.relevance import Relevance, RelevanceModel
+from api_cli.options.prompt import GENERAL_QUESTION
+from api_cli.relevance import RelevanceModel
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.computing import Computing, LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, Report, Written
+from api_cli.runs.jobs import Found, Job, Loaded, Report, Written
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.reading import Reading
 from api_cli.runs.rendering import Rendering
@@ -34,8 +35,9 @@ class Belt:
         locate: width and height of an image to the part of the patch grid that shows it.
         store: maps that are kept, if any.
         shuffle: whose mask each sample takes, if not its own.
+        general: the question that relative maps are relative to.
         save_maps: whether to write maps beside the masked images.
-        image_format: a key of `pictures.FORMATS`.
+        image_format: a key of `endings.FORMATS`, or "source" for each source's own.
         quality: of jpg and webp, 1 to 100.
         batch_size: samples that go through the model together at most, halved for good where
             memory does not do; "auto" for as many as do best.
@@ -51,6 +53,7 @@ class Belt:
         *,
         store: MapStore | None = None,
         shuffle: Shuffle | None = None,
+        general: str = GENERAL_QUESTION,
         save_maps: bool = False,
         image_format: str = "jpg",
         quality: int = 95,
@@ -61,8 +64,10 @@ class Belt:
         self._num_workers = num_workers
         self._model = LazyModel(load, batch_size)
         self._finishing = Finishing(progress)
-        self._reading = Reading(self._model, locate, store, num_workers, self._finishing, shuffle)
-        self._computing = Computing(self._model, store, self._finishing)
+        self._reading = Reading(
+            self._model, locate, store, num_workers, self._finishing, shuffle, general
+        )
+        self._computing = Computing(self._model, store, self._finishing, general)
         self._rendering = Rendering(
             method, save_maps=save_maps, image_format=image_format, quality=quality
         )
@@ -82,7 +87,7 @@ class Belt:
             OSError: where results cannot be written.
         """
         pool = ThreadPoolExecutor(self._num_workers, thread_name_prefix="belt")
-        writing: deque[tuple[Loaded, Relevance, Future[list[Written]]]] = deque()
+        writing: deque[tuple[Loaded, Found, Future[list[Written]]]] = deque()
 
         def finish_all(but: int = 0) -> None:
             while len(writing) > but:
@@ -96,7 +101,7 @@ class Belt:
                     if arrived.signal is not None:
                         break
                     for loaded, found in self._computing.relevance(batch):
-                        future = pool.submit(self._rendering.render, loaded, found.maps)
+                        future = pool.submit(self._rendering.render, loaded, found)
                         writing.append((loaded, found, future))
                     finish_all(but=self._model.batch_size + self._num_workers)
                 finish_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ _MADE = "<!-- made by apiprompt, and made anew by each run as long as this line 
 
 
 def write_card(
-    folder: Path, settings: Mapping[str, Any], columns: Mapping[str, Any], image_format: str
+    folder: Path, settings: Mapping[str, Any], columns: Mapping[str, Any], endings: Iterable[str]
 ) -> None:
     """Write the card where there is none, or one that this function wrote and that differs.
 
@@ -23,10 +23,10 @@ def write_card(
         folder: the run folder.
         settings: that determine the pictures.
         columns: of the manifest, as `Columns.describe` gives them.
-        image_format: the pictures' ending.
+        endings: of the pictures that there are.
     """
     path = folder / CARD
-    content = _card(settings, columns, image_format).encode()
+    content = _card(settings, columns, endings).encode()
     try:
         there = path.read_bytes()
     except FileNotFoundError:
@@ -35,13 +35,14 @@ def write_card(
         write_whole(path, content)
 
 
-def _card(settings: Mapping[str, Any], columns: Mapping[str, Any], image_format: str) -> str:
+def _card(settings: Mapping[str, Any], columns: Mapping[str, Any], endings: Iterable[str]) -> str:
+    pictures = [f"*.{ending}" for ending in sorted(endings)]
     head: dict[str, Any] = {
         "configs": [
             {
                 "config_name": "default",
                 "data_files": [
-                    {"split": "train", "path": ["metadata.jsonl", f"*.{image_format}"]},
+                    {"split": "train", "path": ["metadata.jsonl", *pictures]},
                 ],
             }
         ],

@@ -6,16 +6,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from api_cli.errors import ModelError
-from api_cli.relevance import Relevance, RelevanceModel
+from api_cli.masking import Array
+from api_cli.options.prompt import GENERAL_QUESTION
+from api_cli.relevance import Read, Relevance, RelevanceModel
 from api_cli.runs.batch_size import BatchSize, FixedSize, GrowingSize
 from api_cli.runs.blame import Failure
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Loaded, layers_of
+from api_cli.runs.generals import Generals
+from api_cli.runs.jobs import Found, Loaded, reads_of
 from api_cli.runs.map_store import MapStore
 
 _FIRST_AUTO_BATCH_SIZE = 8  # until the model is there and says what it would like
@@ -58,6 +62,24 @@ class LazyModel:
         return self.batches.size
 
 
+class _Answer(NamedTuple):
+    """What the model found out about a sample: under its question, or under the general one."""
+
+    loaded: Loaded
+    query: str
+    asked: Sequence[Read]
+    is_general: bool
+    found: Relevance
+
+    @property
+    def reads(self) -> list[Read]:
+        return [read.of_prompt for read in self.asked] if self.is_general else list(self.asked)
+
+    @property
+    def maps(self) -> dict[Read, Array]:
+        return dict(zip(self.reads, self.found.maps, strict=True))
+
+
 class Computing:
     """Finds what the model has to say, or what is kept of it, about loaded samples.
 
@@ -65,20 +87,29 @@ class Computing:
         model: the auxiliary model; it is told what became of each batch.
         store: where maps are kept, if anywhere.
         finishing: takes the samples that the model fails on.
+        general: the question that relative maps are relative to.
     """
 
-    def __init__(self, model: LazyModel, store: MapStore | None, finishing: Finishing) -> None:
+    def __init__(
+        self,
+        model: LazyModel,
+        store: MapStore | None,
+        finishing: Finishing,
+        general: str = GENERAL_QUESTION,
+    ) -> None:
         self._model = model
         self._store = store
         self._streak = finishing.streak("relevance", self._what_is_wrong)
         self._finishing = finishing
-        self._layers: Sequence[int] = ()
+        self._general = general
+        self._generals = Generals()
+        self._reads: Sequence[Read] = ()
 
     def batches(self, loaded: Iterator[Loaded]) -> Iterator[list[Loaded]]:
         """Batches for the model; a sample whose maps are kept is a batch of its own."""
         batch: list[Loaded] = []
         for item in loaded:
-            if item.prepared is None:
+            if item.prepared is None:  # all is kept
                 yield [item]
                 continue
             batch.append(item)
@@ -88,41 +119,44 @@ class Computing:
         if batch:
             yield batch
 
-    def relevance(self, batch: Sequence[Loaded]) -> Iterator[tuple[Loaded, Relevance]]:
-        """What the model found out about each sample in its layers: kept, or computed and kept."""
-        if batch[0].kept is not None:  # a batch of its own
-            yield batch[0], batch[0].kept
+    def relevance(self, batch: Sequence[Loaded]) -> Iterator[tuple[Loaded, Found]]:
+        """What the model found out about each sample: kept, or computed and kept."""
+        [first, *_] = batch
+        if first.kept is not None and first.general is not None:  # a batch of its own
+            yield first, Found({**first.kept.maps, **first.general}, first.kept.facts)
             return
         start = time.perf_counter()
-        layers = layers_of(variant for loaded in batch for variant in loaded.job.variants)
-        self._layers = layers
-        computed = self._compute(batch, layers)
+        self._reads = reads_of(variant for loaded in batch for variant in loaded.job.variants)
+        answers = self._compute(batch)
         self._finishing.report.seconds_model += time.perf_counter() - start
         if self._store is not None:
             self._store.put(
-                (loaded.subject.sha256, loaded.subject.query, layers, found)
-                for loaded, found in computed
-                if np.isfinite(found.maps).all()
+                (answer.loaded.subject.sha256, answer.query, answer.reads, answer.found)
+                for answer in answers
+                if np.isfinite(answer.found.maps).all()
             )
-        for loaded, found in computed:
-            wanted = [layers.index(layer) for layer in layers_of(loaded.job.variants)]
-            yield loaded, found._replace(maps=found.maps[wanted])
+        self._generals.note(
+            {answer.loaded.subject.sha256: answer.maps for answer in answers if answer.is_general}
+        )
+        own = {
+            id(answer.loaded): Found(answer.maps, answer.found.facts)
+            for answer in answers
+            if not answer.is_general
+        }
+        for loaded in batch:
+            found, general = own.get(id(loaded), loaded.kept), self._generals.of(loaded)
+            if found is not None and general is not None:  # else it failed
+                yield loaded, Found({**found.maps, **general}, found.facts)
 
-    def _compute(
-        self, batch: Sequence[Loaded], layers: Sequence[int]
-    ) -> list[tuple[Loaded, Relevance]]:
+    def _compute(self, batch: Sequence[Loaded]) -> list[_Answer]:
         """The model's work on a batch; where it fails, on halves, down to the sample to blame."""
         model = self._model.get()
         start = time.perf_counter()
         try:
-            found = model.relevance(
-                [loaded.prepared for loaded in batch if loaded.prepared is not None],
-                [loaded.subject.query for loaded in batch],
-                layers,
-            )
+            answers = self._ask(model, batch)
             self._streak.settle()
             self._model.batches.fitted(len(batch), time.perf_counter() - start)
-            return list(zip(batch, found, strict=True))
+            return answers
         except Exception as error:  # whatever a model raises ends the sample, not the run
             if _is_out_of_memory(error):
                 if len(batch) == 1:
@@ -136,14 +170,35 @@ class Computing:
                 return []
         _free_cached_memory()  # here, where the handler no longer holds the batch's tensors
         half = (len(batch) + 1) // 2
-        return self._compute(batch[:half], layers) + self._compute(batch[half:], layers)
+        return self._compute(batch[:half]) + self._compute(batch[half:])
+
+    def _ask(self, model: RelevanceModel, batch: Sequence[Loaded]) -> list[_Answer]:
+        """Ask what is not known: each sample's question, and the general one once a picture."""
+        own = [loaded for loaded in batch if loaded.kept is None]
+        pictures = {
+            loaded.subject.sha256: loaded for loaded in batch if self._generals.of(loaded) is None
+        }
+        rows = [*own, *pictures.values()]
+        if not rows:
+            return []
+        queries = [loaded.subject.query for loaded in own] + [self._general] * len(pictures)
+        found = model.relevance(
+            [loaded.prepared for loaded in rows if loaded.prepared is not None],
+            queries,
+            self._reads,
+            *([range(len(own), len(rows))] if pictures else []),
+        )
+        return [
+            _Answer(loaded, query, self._reads, number >= len(own), one)
+            for number, (loaded, query, one) in enumerate(zip(rows, queries, found, strict=True))
+        ]
 
     def _what_is_wrong(self, failures: Sequence[Failure]) -> str | None:
         """What the model says to a grey square and a short question, if not even that will do."""
         model = self._model.get()
         try:
             square = model.prepare(Image.new("RGB", (64, 64), "grey"))
-            model.relevance([square], ["What is it?"], self._layers)
+            model.relevance([square], ["What is it?"], self._reads)
         except Exception as error:
             return f"the model fails whatever it is asked: {type(error).__name__}: {error}"
         return None

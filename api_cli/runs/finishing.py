@@ -8,9 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from api_cli.errors import ApipromptError
-from api_cli.relevance import Relevance
 from api_cli.runs.blame import Look, Streak
-from api_cli.runs.jobs import Job, Loaded, Report, Written
+from api_cli.runs.jobs import Found, Job, Loaded, Report, Written
 from api_cli.runs.pictures import EncodeError
 from api_cli.runs.rows import manifest_row
 from api_cli.runs.sink import Sink
@@ -41,7 +40,7 @@ class Finishing:
         self._streaks.append(streak)
         return streak
 
-    def finish(self, loaded: Loaded, found: Relevance, future: Future[list[Written]]) -> None:
+    def finish(self, loaded: Loaded, found: Found, future: Future[list[Written]]) -> None:
         """Enter a sample into the manifests, once its pictures are written.
 
         Raises:

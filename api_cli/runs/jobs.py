@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from api_cli.masking import Box, MaskSettings
-from api_cli.relevance import Prepared, Relevance
+import numpy as np
+
+from api_cli.masking import Array, Box, MaskSettings
+from api_cli.relevance import Prepared, Read
 from api_cli.runs.pixel_budget import Picture
 from api_cli.runs.sink import Sink
 from datasets_manager import Sample
 
 
 class Variant(NamedTuple):
-    """One setting of a run and where its results go."""
+    """One setting of a run and where its results go.
 
-    layer: int
+    Attributes:
+        reads: what the model is asked for; the mask's map is their mean.
+        mask: what is made of it.
+        sink: takes the results.
+    """
+
+    reads: tuple[Read, ...]
     mask: MaskSettings
     sink: Sink
 
@@ -42,6 +50,23 @@ class Subject(NamedTuple):
     sha256: str
 
 
+class Found(NamedTuple):
+    """What is known of a subject, kept or computed.
+
+    Attributes:
+        maps: (M, h, w) float32 by read; those of the general question by `Read.of_prompt`.
+        facts: what else is worth a place in the manifest.
+    """
+
+    maps: Mapping[Read, Array]
+    facts: Mapping[str, Any]
+
+    def mean(self, reads: Iterable[Read]) -> Array:
+        """The mean of some maps, (M, h, w)."""
+        maps = [self.maps[read] for read in reads]
+        return maps[0] if len(maps) == 1 else np.mean(maps, axis=0, dtype=np.float32)
+
+
 class Loaded(NamedTuple):
     """A job and its picture.
 
@@ -52,7 +77,8 @@ class Loaded(NamedTuple):
         box: the subject's outline on the patch grid, in cells; its mask is stretched from there
             over the sample's picture. Empty where pictures have grids of their own.
         prepared: the subject's picture as the model sees it, where maps must be computed.
-        kept: else what was kept of an earlier run.
+        kept: what was kept of an earlier run of the maps under the question, if all were.
+        general: likewise of those under the general question; none where none are needed.
         stamp: of the picture (`Sample.stamp`), taken before it was read.
     """
 
@@ -61,7 +87,8 @@ class Loaded(NamedTuple):
     subject: Subject
     box: Box
     prepared: Prepared | None
-    kept: Relevance | None
+    kept: Found | None
+    general: Mapping[Read, Array] | None
     stamp: str | None = None
 
     def box_on(self, height: int, width: int) -> Box:
@@ -100,6 +127,17 @@ class Report:
     seconds_writing: float = 0.0
 
 
-def layers_of(variants: Iterable[Variant]) -> list[int]:
-    """The layers of some settings, each once, in order."""
-    return sorted({variant.layer for variant in variants})
+def reads_of(variants: Iterable[Variant]) -> list[Read]:
+    """What some settings ask a model for, each once, in order."""
+    reads = {read for variant in variants for read in variant.reads}
+    return sorted(reads, key=_order)
+
+
+def general_reads_of(variants: Iterable[Variant]) -> list[Read]:
+    """What some settings ask for under the general question, each once, in order."""
+    relative = [variant for variant in variants if variant.mask.relative != "none"]
+    return sorted({read.of_prompt for read in reads_of(relative)}, key=_order)
+
+
+def _order(read: Read) -> Read:
+    return read._replace(head=-1 if read.head is None else read.head)

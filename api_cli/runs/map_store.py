@@ -4,7 +4,7 @@ A store is a folder of safetensors shards for one model and its settings. A shar
 shape h x w of maps, four tensors over its n entries: `maps.{h}x{w}` (n, M, h, w) float32,
 `facts.{h}x{w}` (n, longest) uint8, JSON filled up with zeros, `keys.{h}x{w}` (n, 16) uint8 and
 `sums.{h}x{w}` (n,) uint32, the CRC-32 of key, map and facts. A key is a digest of image content,
-question and layer. Shards appear whole or not at all; `_FAN` small ones
+question and read (layer, softmax, ...). Shards appear whole or not at all; `_FAN` small ones
 are merged into a larger one, and so on, so a million images take some hundreds of files.
 
 A store is only a cache. What is damaged is set aside and made again, one that is pruned under a run
@@ -20,7 +20,7 @@ import shutil
 import uuid
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from safetensors.numpy import save
 
 from api_cli.errors import explain
 from api_cli.masking import Array
-from api_cli.relevance import Relevance
+from api_cli.relevance import Read, Reads, Relevance, as_reads
 from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.locks import Lock
 
@@ -65,7 +65,7 @@ class MapStore:
 
     Args:
         folder: of the store; made by the first maps kept.
-        identity: what determines maps beside picture, question and layer; shards of another
+        identity: what determines maps beside picture, question and read; shards of another
             identity are not used.
         warn: told once of damage, and once that nothing can be kept.
 
@@ -99,26 +99,26 @@ class MapStore:
     def __len__(self) -> int:
         return len(self._places)
 
-    def get(self, image_sha256: str, question: str, layers: Sequence[int]) -> Relevance | None:
-        """What was found out in these layers, or None where one is missing or damaged."""
+    def get(self, image_sha256: str, question: str, reads: Reads) -> Relevance | None:
+        """What was found out in these reads, or None where one is missing or damaged."""
         found = []
-        for layer in layers:
-            entry = self._read(_key(image_sha256, question, layer))
+        for read in reads:
+            entry = self._read(_key(image_sha256, question, read))
             if entry is None:
                 return None
             found.append(entry)
         facts = json.loads(found[0].facts) if found[0].facts else {}
         return Relevance(np.stack([entry.map for entry in found]), facts)
 
-    def put(self, entries: Iterable[tuple[str, str, Sequence[int], Relevance]]) -> None:
-        """Keep what was found out: image digest, question, and maps of these layers each."""
+    def put(self, entries: Iterable[tuple[str, str, Reads, Relevance]]) -> None:
+        """Keep what was found out: image digest, question, and maps of these reads each."""
         new = {
-            _key(image_sha256, question, layer): _Entry(
+            _key(image_sha256, question, read): _Entry(
                 np.ascontiguousarray(map_, dtype=np.float32),
                 json.dumps(dict(facts)).encode() if facts else b"",
             )
-            for image_sha256, question, layers, (maps, facts) in entries
-            for layer, map_ in zip(layers, maps, strict=True)
+            for image_sha256, question, reads, (maps, facts) in entries
+            for read, map_ in zip(reads, maps, strict=True)
         }
         if not new or not self._keeps:
             return
@@ -296,8 +296,10 @@ def _shapes(file: Any) -> list[str]:
     return shapes
 
 
-def _key(image_sha256: str, question: str, layer: int) -> bytes:
-    content = json.dumps([image_sha256, question, layer]).encode()
+def _key(image_sha256: str, question: str, read: Read | int) -> bytes:
+    [asked] = as_reads([read])
+    what = asked[:1] if asked == Read(asked.layer) else asked  # as it was before there were others
+    content = json.dumps([image_sha256, question, *what]).encode()
     return hashlib.sha256(content).digest()[:16]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
+
+from api_cli.runs.endings import split_name
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _RESERVED_CHARACTERS = '/\\:*?"<>|$'  # what stands after a $, `datasets` and shells replace
@@ -57,9 +60,10 @@ def safe_name(name: str) -> str:
     return digested_name(name)
 
 
-def digested_name(name: str) -> str:
-    """A `safe_name` with digest, also where the name is harmless."""
-    return _with_digest(name, _TAKEN_WITHIN.sub(r"\g<0>~", _harmless(name)))
+def digested_name(name: str, of: str | None = None) -> str:
+    """A `safe_name` with digest, also where the name is harmless; the digest of another text."""
+    digested = name if of is None else of
+    return _with_digest(digested, _TAKEN_WITHIN.sub(r"\g<0>~", _harmless(name)))
 
 
 class SampleNames:
@@ -71,16 +75,18 @@ class SampleNames:
 
     Args:
         keys: of all samples of the dataset.
+        sources: names of their pictures' own files by key, to be called by those.
 
     Attributes:
         keys: the same.
     """
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
+    def __init__(self, keys: Iterable[str] = (), sources: Mapping[str, str] | None = None) -> None:
         self.keys = frozenset(keys)
+        self._sources = sources
         alike: defaultdict[str, list[str]] = defaultdict(list)
         for key in self.keys:
-            alike[_fold(safe_name(key))].append(key)
+            alike[_fold(safe_name(self._wished(key)))].append(key)
         crowded: set[str] = set()
         for name, there in alike.items():
             if len(there) > 1:
@@ -92,7 +98,39 @@ class SampleNames:
 
     def __call__(self, key: str) -> str:
         """A sample's."""
-        return digested_name(key) if key in self._crowded else safe_name(key)
+        name = self._wished(key)
+        return digested_name(name, of=key) if key in self._crowded else safe_name(name)
+
+    def ending(self, key: str) -> str:
+        """The ending of a sample's own file, where it is one that is kept; else empty."""
+        return split_name(self._sources.get(key, key))[1] if self._sources is not None else ""
+
+    def notes(self) -> Iterator[str]:
+        """What is to be said of sources whose name or ending cannot stay."""
+        if self._sources is None:
+            return
+        names = {key: split_name(name) for key, name in self._sources.items()}
+        renamed = sum(self(key) != stem for key, (stem, _) in names.items())
+        if renamed:
+            yield (
+                f"--format source: {renamed} of {len(names)} pictures get a digest behind their "
+                "name, which others have as well (questions about one picture, `a.jpg` beside "
+                "`a.png`, equal names in several folders) or which `datasets` would misread"
+            )
+        endings = Counter(
+            PurePath(name).suffix or "no suffix"
+            for key, name in self._sources.items()
+            if not names[key][1]
+        )
+        if endings:
+            some = ", ".join(f"{number} {ending}" for ending, number in endings.most_common(5))
+            yield (
+                "--format source: pictures whose suffix does not say a format that is written get "
+                f"that of their content, or png ({some})"
+            )
+
+    def _wished(self, key: str) -> str:
+        return key if self._sources is None else split_name(self._sources.get(key, key))[0]
 
 
 def _is_portable(name: str) -> bool:

@@ -7,15 +7,16 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
-FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+from api_cli.runs.endings import KINDS
 
-_LONGEST = {"jpg": 65_500, "webp": 16_383}  # sides that the formats can hold
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}  # sides that the formats can hold
+_WITH_QUALITY = ("JPEG", "WEBP")
 _BY_RUNS = 3  # zlib's Z_RLE
 _ORIENTATION = 0x0112  # EXIF's
 _UPRIGHT = {
@@ -44,10 +45,23 @@ def decode(content: bytes) -> Image.Image:
         return to_rgb(Image.open(io.BytesIO(content)))
 
 
-def size_of(content: bytes) -> tuple[int, int]:
-    """Width and height of a file's picture, as they are stored. Raises what `decode` does."""
+class Head(NamedTuple):
+    """What a file says of its picture before that is decoded.
+
+    Attributes:
+        size: width and height, as they are stored.
+        kind: Pillow's name of its format.
+    """
+
+    size: tuple[int, int]
+    kind: str
+
+
+def head_of(content: bytes) -> Head:
+    """The head of a file's content. Raises what `decode` does."""
     with _explained():
-        return Image.open(io.BytesIO(content)).size
+        image = Image.open(io.BytesIO(content))
+        return Head(image.size, image.format or "")
 
 
 @contextmanager
@@ -94,12 +108,13 @@ class EncodeError(ValueError):
 
 
 def encode(image: Image.Image, image_format: str, quality: int) -> bytes:
-    """A picture's file in a format of `FORMATS`; quality, 1 to 100, is of jpg and webp.
+    """A picture's file in a format of `KINDS`; quality, 1 to 100, is of jpg and webp.
 
     Raises:
         EncodeError: where the format will not take the picture.
     """
-    longest = _LONGEST.get(image_format)
+    kind = KINDS[image_format.lower()]
+    longest = _LONGEST.get(kind)
     if longest is not None and max(image.size) > longest:
         width, height = image.size
         raise EncodeError(
@@ -107,11 +122,11 @@ def encode(image: Image.Image, image_format: str, quality: int) -> bytes:
             "side; use --format png"
         )
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"quality": quality}
-    if image_format == "png":  # by runs: smaller than by the usual strategy, and sooner done
+    options: dict[str, Any] = {"quality": quality} if kind in _WITH_QUALITY else {}
+    if kind == "PNG":  # by runs: smaller than by the usual strategy, and sooner done
         options = {"compress_level": 1, "compress_type": _BY_RUNS}
     try:
-        image.save(buffer, FORMATS[image_format], **options)
+        image.save(buffer, kind, **options)
     except (OSError, ValueError) as error:  # of Pillow's encoders, not of a disk
         raise EncodeError(
             f"the picture cannot be written as {image_format} ({error}); use another --format"

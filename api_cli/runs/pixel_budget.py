@@ -10,7 +10,7 @@ from threading import Lock, RLock
 from PIL import Image
 
 from api_cli.relevance import Prepared
-from api_cli.runs.pictures import decode, size_of
+from api_cli.runs.pictures import decode, head_of
 
 _ROOM = 2**27  # pixels: 512 MB, as Pillow keeps them
 _LARGE = 2**24  # pixels of a picture that is never kept, and decoded by one thread at a time
@@ -60,12 +60,16 @@ class Picture:
         sha256: of the file's content, 64 hex digits.
         content: of the file.
         budget: the room that there is.
+
+    Attributes:
+        kind: Pillow's name of the file's format, once it was opened.
     """
 
     def __init__(self, sha256: str, content: bytes, budget: PixelBudget) -> None:
         self.sha256 = sha256
         self._content = content
         self._budget = budget
+        self.kind = ""
         self._kept: Image.Image | None = None
         self._prepared: Prepared | None = None
         self._working = RLock()  # the thread that asks first does it, and the others wait
@@ -75,7 +79,7 @@ class Picture:
         """The picture in RGB, within; it must not be changed. Raises what `decode` does."""
         with self._working:
             if self._kept is None:
-                width, height = size_of(self._content)
+                (width, height), self.kind = head_of(self._content)
                 with self._budget.turn(width * height):
                     image = decode(self._content)
                     if not self._budget.keeps(image):

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from api_cli.console import Console
 from api_cli.errors import RunFolderError
-from api_cli.masking import MaskSettings
 from api_cli.options.launch import default_num_workers
 from api_cli.options.run import RunConfig
 from api_cli.runs.columns import text
+from api_cli.runs.endings import SOURCE
 from api_cli.runs.jobs import Job, Variant
 from api_cli.runs.names import SampleNames, digest_question
 from api_cli.runs.presence import require_no_run
 from api_cli.runs.rendering import MAPS_SUFFIX
 from api_cli.runs.run_folder import RunFolder
+from api_cli.runs.settings import Setting
 from api_cli.runs.sink import Finished
 from datasets_manager import Dataset, Sample
 
@@ -37,66 +36,39 @@ class Opened(NamedTuple):
     finished: Finished
 
 
-class Setting(NamedTuple):
-    """One combination of the values asked for, and its run folder's path."""
-
-    layer: int
-    mask: MaskSettings
-    path: Path
-
-
-def list_settings(config: RunConfig, name: str, layers: Sequence[int]) -> list[Setting]:
-    """Every combination of the values asked for, with folders as in METHOD.md section 6.
-
-    Shuffled masks, which that section does not have, are named behind the mask's parameters.
-
-    Args:
-        config: of the run.
-        name: first part of the run folders' names: method, dataset and model.
-        layers: resolved.
-    """
-    masks = product(
-        config.enhance_coe, config.kernel_size, config.interpolate_method_name, config.grayscale
-    )
-    control = () if config.shuffle_masks is None else (f"shuffled-{config.shuffle_masks}",)
-    return [
-        Setting(
-            layer,
-            MaskSettings(*mask),
-            config.output_folder / f"{name}_{layer}" / "_".join(map(str, (*mask, *control))),
-        )
-        for layer, mask in product(layers, list(masks))
-    ]
-
-
 def open_folders(
     config: RunConfig,
     settings: Sequence[Setting],
     determining: Mapping[str, Any],
     dataset: Dataset,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Opened]:
     """The run folders of the settings, each checked to hold nothing of other settings.
 
     Args:
         config: of the run.
-        settings: layers, mask parameters and paths.
+        settings: what is read, mask parameters and paths.
         determining: what else determines the pictures.
         dataset: the whole, whose keys name the files.
+        say: takes what there is to say of the files' names.
     """
     if config.overwrite:
         for setting in settings:  # before the first of them is emptied
             require_no_run(setting.path, "what it holds cannot be replaced")
-    names = SampleNames(sample.key for sample in dataset)
+    names = names_of(dataset, config.format)
+    for note in names.notes():
+        say(note)
     pictures = {"format": config.format}
     if config.format != "png":
         pictures["quality"] = config.quality  # type: ignore[assignment]
     opened = []
-    for layer, mask, path in settings:
-        alone: dict[str, Any] = {name: (value,) for name, value in mask._asdict().items()}
-        this_one = replace(config, layer_index=(layer,), overwrite=False, verify=False, **alone)
+    for reads, mask, path, values in settings:
+        alone: dict[str, Any] = {name: (value,) for name, value in values.items()}
+        alone["relative_to"] = config.relative_to
+        this_one = replace(config, overwrite=False, verify=False, **alone)
         folder = RunFolder(
             path,
-            {**determining, "layer_index": layer, **mask._asdict(), **pictures},
+            {**determining, **values, **pictures},
             {
                 "config": this_one.to_dict(),
                 "versions": _versions(),
@@ -106,8 +78,16 @@ def open_folders(
             names=names,
             overwrite=config.overwrite,
         )
-        opened.append(Opened(Variant(layer, mask, folder), folder))
+        opened.append(Opened(Variant(reads, mask, folder), folder))
     return opened
+
+
+def names_of(dataset: Dataset, image_format: str) -> SampleNames:
+    """The names of a dataset's samples' files: by their keys, or with "source" by their own."""
+    sources = None
+    if image_format == SOURCE:  # what is at fault has no picture
+        sources = {sample.key: sample.source_name for sample in dataset if sample.fault is None}
+    return SampleNames((sample.key for sample in dataset), sources)
 
 
 def pending(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from weakref import WeakValueDictionary
 
 from api_cli.errors import ApipromptError
+from api_cli.options.prompt import GENERAL_QUESTION
+from api_cli.relevance import Read
 from api_cli.relevance.fit import GridPart
 from api_cli.runs.blame import what_is_gone
 from api_cli.runs.computing import LazyModel
 from api_cli.runs.finishing import Finishing
-from api_cli.runs.jobs import Job, Loaded, Subject, layers_of
+from api_cli.runs.jobs import Found, Job, Loaded, Subject, general_reads_of, reads_of
 from api_cli.runs.map_store import MapStore
 from api_cli.runs.pixel_budget import Picture, PixelBudget
 from api_cli.runs.shuffling import Shuffle
@@ -35,6 +37,7 @@ class Reading:
         num_workers: threads of the pool.
         finishing: takes the samples that cannot be read.
         shuffle: whose mask each sample takes, if not its own.
+        general: the question that relative maps are relative to.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Reading:
         num_workers: int,
         finishing: Finishing,
         shuffle: Shuffle | None = None,
+        general: str = GENERAL_QUESTION,
     ) -> None:
         self._model = model
         self._locate = locate
@@ -56,6 +60,7 @@ class Reading:
             "read", lambda failures: what_is_gone(failures, self._read_before)
         )
         self._shuffle = shuffle
+        self._general = general
         self._budget = PixelBudget()
         self._pictures: WeakValueDictionary[str, Picture] = WeakValueDictionary()
         self._looking_up = Lock()
@@ -112,12 +117,19 @@ class Reading:
             subject = Subject(other.sample.key, other.sample.query, seen.sha256)
         with seen.opened() as shown:
             box = self._locate(shown.size).box
-            if self._store is not None:
-                kept = self._store.get(seen.sha256, subject.query, layers_of(job.variants))
-                if kept is not None:
-                    return Loaded(job, picture, subject, box, None, kept, stamp)
-            prepared = seen.prepared(lambda: self._model.get().prepare(shown))
-        return Loaded(job, picture, subject, box, prepared, None, stamp)
+            kept = self._kept(subject.sha256, subject.query, reads_of(job.variants))
+            general = self._kept(subject.sha256, self._general, general_reads_of(job.variants))
+            prepared = None
+            if kept is None or general is None:
+                prepared = seen.prepared(lambda: self._model.get().prepare(shown))
+        return Loaded(job, picture, subject, box, prepared, kept, general and general.maps, stamp)
+
+    def _kept(self, sha256: str, question: str, reads: Sequence[Read]) -> Found | None:
+        """What is kept of a picture's maps under a question; None where not all of them are."""
+        if not reads:
+            return Found({}, {})
+        found = None if self._store is None else self._store.get(sha256, question, reads)
+        return found and Found(dict(zip(reads, found.maps, strict=True)), found.facts)
 
     def _picture(self, content: bytes) -> Picture:
         """The picture of that content, the same one for samples that are here at the same time."""

@@ -10,6 +10,7 @@ import yaml
 
 from api_cli.errors import RunFolderError
 from api_cli.runs.files import write_whole
+from api_cli.runs.settings import LATER
 
 RECORD = "run.yaml"
 
@@ -27,16 +28,20 @@ def write_record(folder: Path, settings: Mapping[str, Any], record: Mapping[str,
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise RunFolderError where a folder's run.yaml is of other settings, or no record."""
+    """Raise RunFolderError where a folder's run.yaml is of other settings, or no record.
+
+    Settings that it lacks, since it is older than they are, are as by default.
+    """
     path = folder / RECORD
     try:
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]
+        there = dict(yaml.safe_load(path.read_text(encoding="utf-8"))["settings"])
         names = [*{**there, **settings}]
     except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{path} is not a record of a run; use --overwrite to start the folder afresh, "
             "or another --output-folder"
         ) from error
+    there = {name: value for name, value in LATER.items() if name in settings} | there
     differing = [
         f"{name} is {settings.get(name)!r}, was {there.get(name)!r}"
         for name in names

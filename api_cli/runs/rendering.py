@@ -8,9 +8,11 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from api_cli.masking import Array, Mask, Method, blend, resize_mask
+from api_cli.masking import Array, Mask, MaskSettings, Method, blend, resize_mask
 from api_cli.masking.heatmap import overlay
-from api_cli.runs.jobs import Loaded, Written, layers_of
+from api_cli.relevance import Read
+from api_cli.runs.endings import SOURCE, source_ending
+from api_cli.runs.jobs import Found, Loaded, Variant, Written
 from api_cli.runs.pictures import encode
 from api_cli.runs.sink import Sink
 
@@ -23,7 +25,7 @@ class Rendering:
     Args:
         method: what is made of the maps.
         save_maps: whether to write maps beside the masked images.
-        image_format: a key of `pictures.FORMATS`.
+        image_format: a key of `endings.FORMATS`, or "source" for each source's own.
         quality: of jpg and webp, 1 to 100.
     """
 
@@ -33,38 +35,45 @@ class Rendering:
         self._format = image_format
         self._quality = quality
 
-    def render(self, loaded: Loaded, maps: Array) -> list[Written]:
+    def render(self, loaded: Loaded, found: Found) -> list[Written]:
         """Save a sample's picture in each of its settings.
 
         Args:
             loaded: the sample.
-            maps: (L, M, h, w), of its layers in order.
+            found: the maps of its settings.
         """
-        layers = layers_of(loaded.job.variants)
         written = []
         with loaded.picture.opened() as image:
-            # settings that differ in the grey level alone, or in that and the filter, follow each
-            # other, so the last mask is often the next as well
+            ending = self._format
+            if ending == SOURCE:
+                ending = source_ending(loaded.job.sample.source_name, loaded.picture.kind)
+
+            # settings with one mask follow each other, so that the last is often the next as well
             @lru_cache(maxsize=1)
-            def mask_of(layer: int, coe: float, kernel_size: int) -> Mask:
-                return self._method.make_mask(maps[layers.index(layer)], coe, kernel_size)
+            def mask_of(reads: tuple[Read, ...], settings: MaskSettings) -> Mask:
+                general = None
+                if settings.relative != "none":
+                    general = found.mean(read.of_prompt for read in reads)
+                return self._method.make_mask(found.mean(reads), settings, general)
 
             @lru_cache(maxsize=1)
-            def at_full_size(layer: int, coe: float, kernel_size: int, name: str) -> Image.Image:
-                mask = mask_of(layer, coe, kernel_size)
+            def at_full_size(
+                reads: tuple[Read, ...], settings: MaskSettings, name: str
+            ) -> Image.Image:
+                mask = mask_of(reads, settings)
                 return resize_mask(mask.values, image.size, name, loaded.box_on(*mask.values.shape))
 
-            for layer, settings, sink in loaded.job.variants:
-                coe, kernel_size, name, grayscale = settings
-                mask = mask_of(layer, coe, kernel_size)
+            for reads, settings, sink in sorted(loaded.job.variants, key=_by_mask):
+                mask = mask_of(reads, settings.of_grid)
                 masked = image
                 if not mask.flat:
-                    masked = blend(image, at_full_size(layer, coe, kernel_size, name), grayscale)
-                content = encode(masked, self._format, self._quality)
+                    levels = at_full_size(reads, settings.of_grid, settings.interpolate_method_name)
+                    masked = blend(image, levels, settings.grayscale)
+                content = encode(masked, ending, self._quality)
                 names = sink.save_images(loaded.job.sample.key, {"file_name": content})
                 written.append(Written(sink, names, mask.flat))
                 if self._save_maps:
-                    self._write_maps(loaded, image, maps[layers.index(layer)], sink)
+                    self._write_maps(loaded, image, found.mean(reads), sink)
         return written
 
     def _write_maps(self, loaded: Loaded, image: Image.Image, map_: Array, sink: Sink) -> None:
@@ -76,3 +85,9 @@ class Rendering:
         buffer = io.BytesIO()
         np.save(buffer, map_)
         sink.save_beside(key, MAPS_SUFFIX, buffer.getvalue())
+
+
+def _by_mask(variant: Variant) -> str:
+    """What brings settings with one mask, and of these those of one filter, together."""
+    settings = variant.mask
+    return repr((variant.reads, settings.of_grid, settings.interpolate_method_name))

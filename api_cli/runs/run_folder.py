@@ -12,13 +12,14 @@ from api_cli.errors import RunFolderError
 from api_cli.masking import CLIP, LLAVA
 from api_cli.runs.card import write_card
 from api_cli.runs.columns import Columns, plain_row, text
+from api_cli.runs.endings import KINDS, SOURCE, usual_ending
 from api_cli.runs.failures import Failures
 from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.group import Group
 from api_cli.runs.ledger import Ledger, Row, read_rows, to_line
 from api_cli.runs.locks import Lock
 from api_cli.runs.names import SampleNames, digest_question
-from api_cli.runs.pictures import FORMATS
+from api_cli.runs.pictures import head_of
 from api_cli.runs.presence import Presence
 from api_cli.runs.record import RECORD, check_settings, recorded_format, write_record
 from api_cli.runs.sink import Source
@@ -49,7 +50,7 @@ class RunFolder:
         settings: everything that determines the pictures; a folder with other settings is
             refused.
         record: what else `run.yaml` should say, such as the resolved configuration.
-        image_format: a key of `FORMATS`.
+        image_format: a key of `FORMATS`, or "source" for each source's own.
         names: of the dataset's samples' files.
         overwrite: delete what an earlier run left there first.
 
@@ -70,7 +71,8 @@ class RunFolder:
     ) -> None:
         self.path = path
         self._settings = settings
-        self._extension = image_format
+        self._format = image_format
+        self._endings = set() if image_format == SOURCE else {image_format}
         self._names = SampleNames() if names is None else names
         self._columns = Columns()
         self._grown_at = 0  # byte of the manifest's last row that widened the columns
@@ -137,7 +139,7 @@ class RunFolder:
         names = {}
         for column, image in images.items():
             kind = "" if column == "file_name" else f".{column.removesuffix('_file_name')}"
-            names[column] = f"{stem}{kind}.{self._extension}"
+            names[column] = f"{stem}{kind}.{self._ending(key, image)}"
             self._save(names[column], image)
         return names
 
@@ -177,7 +179,7 @@ class RunFolder:
             self._errors.tidy()
             self._mend()
             self._sources.save()
-            write_card(self.path, self._settings, self._columns.describe(), self._extension)
+            write_card(self.path, self._settings, self._columns.describe(), self._endings)
         self._presence.close()
         self._presence = None
 
@@ -185,6 +187,11 @@ class RunFolder:
         """The name of a sample's files without ending: as its row has it, where it has one."""
         known = self._manifest.get(text(key))
         return self._names(key) if known is None else known.split(" ", 2)[2] or text(key)
+
+    def _ending(self, key: str, image: bytes) -> str:
+        if self._format != SOURCE:
+            return self._format
+        return self._names.ending(key) or usual_ending(head_of(image).kind)
 
     def _save(self, name: str, content: bytes) -> None:
         self._at_work().require_same_folder()
@@ -211,7 +218,8 @@ class RunFolder:
         """What is asked of a row: digests of question and picture, and the name if not the key."""
         if self._columns.add(row):
             self._grown_at = self._manifest.position
-        key, name = row["key"], row["file_name"].rsplit(".", 1)[0]
+        key, (name, ending) = row["key"], row["file_name"].rsplit(".", 1)
+        self._endings.add(ending)
         question = digest_question(str(row.get("question")), row.get("query"))
         return f"{question} {row.get('image_sha256')} {'' if name == key else name}"
 
@@ -247,7 +255,7 @@ class RunFolder:
                     "use --overwrite to start it afresh, or another --output-folder"
                 )
             write_record(self.path, self._settings, record)
-            write_card(self.path, self._settings, {}, self._extension)
+            write_card(self.path, self._settings, {}, self._endings)
         check_settings(self.path, self._settings)
         presence.share()
         self._presence = presence
@@ -261,16 +269,23 @@ class RunFolder:
             entry.name for entry in os.scandir(self.path) if entry.is_file(follow_symlinks=False)
         }
         stems = {self._names(key) for key in self._names.keys}
-        extension = recorded_format(self.path) or self._extension
-        pictures = {f"{stem}.{extension}" for stem in stems}
+        recorded = recorded_format(self.path) or self._format
+        endings = KINDS if recorded == SOURCE else {recorded}
+        split = ((name, *name.rpartition(".")) for name in there)
+        pictures = {n for n, stem, _, end in split if stem in stems and end.lower() in endings}
         for row in read_rows(self.path / MANIFEST):
             if "image_sha256" in row:  # not of a user's own image folder
                 pictures |= _pictures(row)
                 stems |= {name.rsplit(".", 1)[0] for name in _pictures(row)}
         beside = {stem + suffix for stem in stems for suffix in _BESIDE}
         for name in there & (pictures | beside | {MANIFEST, ERRORS, RECORD}):
-            if name in (MANIFEST, ERRORS, RECORD) or name.rsplit(".", 1)[-1] in (*FORMATS, "npy"):
+            if name in (MANIFEST, ERRORS, RECORD) or _is_ours(name):
                 (self.path / name).unlink()
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file's ending is one of those that runs write."""
+    return name.rpartition(".")[2].lower() in (*KINDS, "npy")
 
 
 def finished_keys(path: Path) -> set[str]:

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from api_cli.masking import CLIP, MaskSettings
 from api_cli.options.launch import default_num_workers
+from api_cli.relevance import Read
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
@@ -128,7 +129,7 @@ def make_jobs(
         questions: a word in every question, which makes them new to the model.
     """
     variants = tuple(
-        Variant(layer, mask, RunFolder(out / str(i), {}, {}, image_format="jpg"))
+        Variant((Read(layer),), mask, RunFolder(out / str(i), {}, {}, image_format="jpg"))
         for i, (layer, mask) in enumerate(settings)
     )
     return [

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from open_clip.transform import PreprocessCfg
 
-from api_cli.masking import blend, clip_mask, resize_mask
+from api_cli.masking import MaskSettings, blend, clip_mask, resize_mask
 from api_cli.relevance.clip.transform import Transform
 from api_cli.relevance.fit import resize_padded
 from api_cli.runs.pictures import decode, encode
@@ -57,7 +57,7 @@ def _stages(content: bytes) -> dict[str, float]:
     image = decode(content)
     config = PreprocessCfg(size=336)
     maps = np.random.default_rng(0).standard_normal((2, 24, 24), dtype=np.float32)
-    mask = clip_mask(maps, 5, 3)
+    mask = clip_mask(maps, MaskSettings(5, 3))
     box = (0.0, 0.0, 24.0, 24.0)
     m8 = resize_mask(mask.values, image.size, "LANCZOS", box)
     masked = blend(image, m8, 0)
@@ -68,7 +68,7 @@ def _stages(content: bytes) -> dict[str, float]:
         "prepare": lambda: exact(image),
         "prepare, bf16": lambda: quick(image),
         "prepare, padded": lambda: resize_padded(image, _MEAN, (336, 336)),
-        "mask": lambda: clip_mask(maps, 5, 3),
+        "mask": lambda: clip_mask(maps, MaskSettings(5, 3)),
         "resize of the mask": lambda: resize_mask(mask.values, image.size, "LANCZOS", box),
         "blend": lambda: blend(image, m8, 0),
         "encode jpg": lambda: encode(masked, "jpg", 95),

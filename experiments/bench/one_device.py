@@ -175,7 +175,7 @@ def _layer(model: RelevanceModel) -> int:
 
 
 def _levels(method: Method, relevance: Relevance) -> np.ndarray:
-    return np.floor(255 * method.make_mask(relevance.maps[0], 5, 3).values)
+    return np.floor(255 * method.make_mask(relevance.maps[0], MaskSettings(5, 3), None).values)
 
 
 def _share_off(expected: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float:

@@ -29,7 +29,7 @@ def measure(photographs: int, rounds: int) -> list[Row]:
         [(maps, _)] = bench.model.relevance(
             [bench.model.prepare(decode(bench.paths[0].read_bytes()))], ["what?"], [layer]
         )
-        mask, box = clip_mask(maps[0], 2, 1), (0, 0, *bench.model.grid[::-1])
+        mask, box = clip_mask(maps[0], again), (0, 0, *bench.model.grid[::-1])
         out = folder / "bare"
         out.mkdir()
 

@@ -103,7 +103,7 @@ def score(scene: Scene, question: Question, prepared: Prepared, maps: Array) -> 
         y = (row + 0.5 - top) / (bottom - top) * size[1]
         return _inside(x, y, asked)
 
-    values = clip_mask(maps, settings.enhance_coe, settings.kernel_size).values
+    values = clip_mask(maps, settings).values
     picture = resize_mask(values, size, settings.interpolate_method_name, prepared.part.box)
     mask = np.asarray(picture) / 255
     brightest = divmod(int(mask.argmax()), size[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from api_cli.options.prompt import without_image_mark
-from api_cli.relevance import Prepared, Relevance
+from api_cli.relevance import Prepared, Reads, Relevance, as_reads
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip.transform import Transform
 from api_cli.relevance.device import autocast, default_batch_size, fused_attention, pick_device
@@ -111,7 +111,11 @@ class ClipRelevance:
 
     @torch.inference_mode()
     def relevance(
-        self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
+        self,
+        images: Sequence[Prepared],
+        questions: Sequence[str],
+        reads: Reads,
+        unanswered: Collection[int] = (),
     ) -> list[Relevance]:
         """Both maps of every layer asked for, from one forward pass that stops at the last.
 
@@ -121,13 +125,15 @@ class ClipRelevance:
         Args:
             images: B images from `prepare`.
             questions: B questions; an `<image>` in one is taken out.
-            layers: indices of blocks, from 0.
+            reads: indices of blocks, from 0; what else a `Read` may say is of attention.
+            unanswered: makes no difference, since nothing is answered.
 
         Returns:
-            B times maps (len(layers), 2, h, w), cls map, then patch map. Facts: `question_cut`,
+            B times maps (len(reads), 2, h, w), cls map, then patch map. Facts: `question_cut`,
             true, where the question was longer than the model's context; `map_kind`, where the
             map is an analogue of the published one.
         """
+        layers = [read.layer for read in as_reads(reads)]
         last, self._last = self._last, None
         if last is not None and not last.seen.keys() >= set(layers):
             last = None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
+
+from api_cli.relevance import Read
 
 _FACTS = dict[str, Any]
 
@@ -52,16 +55,48 @@ class Answering:
                 f"model at most {self._max_length}"
             )
 
-    def _answer(self, maps: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, _FACTS]:
+    @property
+    def number_of_heads(self) -> int:
+        """Heads of each of the language model's layers; a `Read` may be of one of them."""
+        return int(self.model.config.get_text_config(decoder=True).num_attention_heads)
+
+    def _generate(
+        self, ids: torch.Tensor, mask: torch.Tensor, answered: bool, looked_at: Mapping[str, Any]
+    ) -> torch.Tensor:
+        """The tokens of answers, (B, S), on the CPU.
+
+        Args:
+            ids: (B, T), prompts of one length.
+            mask: (B, T), 0 at padding.
+            answered: whether more than the prompt's own pass is wanted.
+            looked_at: what else the model is given.
+        """
+        device = self.model.device
+        sequences = self.model.generate(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            **({} if answered else {"max_new_tokens": 1}),
+            **looked_at,
+        )
+        answers: torch.Tensor = sequences[:, ids.shape[1] :].cpu()
+        return answers
+
+    def _answer(
+        self, maps: torch.Tensor, tokens: torch.Tensor | None, reads: Sequence[Read]
+    ) -> tuple[torch.Tensor, _FACTS]:
         """One sample's maps, averaged over the passes that produced its answer, and the answer.
 
         Args:
-            maps: (S, L, N), of every pass of the batch.
-            tokens: (S,), of every pass of the batch; after its end token a sample adds none.
+            maps: (S, R, N), of every pass of the batch.
+            tokens: (S,), of every pass of the batch; after its end token a sample adds none. None
+                where only the prompt's pass was wanted.
+            reads: which R there are, with the passes' weights.
 
         Returns:
-            (L, N), and facts.
+            (R, N), and facts.
         """
+        if tokens is None:
+            return maps[0], {}
         ends = torch.isin(tokens, self._end).nonzero()
         tokens = tokens[: ends[0, 0] + 1] if len(ends) else tokens
         counted = torch.ones(len(tokens), dtype=torch.bool)
@@ -73,7 +108,8 @@ class Answering:
             produced = self._passes_of(self._highlight, tokens)
             facts["highlighted"] = bool(produced.any())
             counted = produced if produced.any() else counted
-        return maps[: len(tokens)][counted].mean(dim=0), facts
+        weights = torch.stack([pass_weights(read.tokens, counted) for read in reads])  # (R, S)
+        return torch.einsum("rs,srn->rn", weights, maps[: len(tokens)]), facts
 
     def _passes_of(self, text: str, tokens: torch.Tensor) -> torch.Tensor:
         """Which passes, (S,) bool, produced the first `text`, whatever its case, in the answer."""
@@ -86,3 +122,27 @@ class Answering:
 
     def _decode(self, tokens: torch.Tensor) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def pass_weights(tokens: str, counted: torch.Tensor) -> torch.Tensor:
+    """What each pass weighs in a map, (S,) float32 of sum 1.
+
+    Args:
+        tokens: as in `Read`.
+        counted: (S,) bool, the passes that count; the first one's weight does not heed it.
+    """
+    number = torch.arange(1, len(counted) + 1, dtype=torch.float32)
+    if tokens == "even":
+        weights = counted.float()
+    elif tokens == "linear":
+        weights = counted * number
+    else:
+        weights = (number == 1).float()
+    return weights / weights.sum()
+
+
+def in_turn(number: int, unanswered: Collection[int]) -> list[list[int]]:
+    """Rows that go through the model together: those without an answer first, if there are any."""
+    rows = range(number)
+    turns = ([r for r in rows if r in unanswered], [r for r in rows if r not in unanswered])
+    return [turn for turn in turns if turn]

@@ -61,7 +61,7 @@ def llava_auxiliary(config: LlavaConfig, console: Console, launch: Launch) -> Au
         return VlmRelevance(checkpoint, device=device, precision=precision, **asked)
 
     names = ["max_new_tokens", "prompt_template", "highlight", "load_in"]
-    if config.max_pixels is not None:
-        names.append("max_pixels")
+    # those that came later are part of the identity only where they are given
+    names += [name for name in ("max_pixels", "query_suffix") if getattr(config, name) is not None]
     asked = {name: getattr(config, name) for name in names}
     return Auxiliary(LLAVA, (LLAVA.name, config.model), find, load, asked)

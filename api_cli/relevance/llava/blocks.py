@@ -13,7 +13,14 @@ import numpy as np
 from PIL import Image
 
 from api_cli.errors import ModelError, UsageError, first_line
-from api_cli.options.prompt import IMAGE, PROMPT_TEMPLATE, QUESTION, check_template, fill
+from api_cli.options.prompt import (
+    IMAGE,
+    PROMPT_TEMPLATE,
+    QUESTION,
+    check_template,
+    fill,
+    with_suffix,
+)
 from api_cli.relevance.llava.families import FAMILIES, Family, Seen, thw_views
 from api_cli.relevance.llava.tokens import tokenize
 from api_cli.relevance.llava.views import View
@@ -64,6 +71,7 @@ class Blocks:
         prompt_template: with `<image>` and `{question}`; the default of LLaVA-1.5 stands for the
             model's own chat template.
         max_pixels: of a picture, where the family sees pictures in sizes of their own.
+        query_suffix: put behind every question.
 
     Attributes:
         family: of the model.
@@ -81,6 +89,7 @@ class Blocks:
         kind: str,
         prompt_template: str = PROMPT_TEMPLATE,
         max_pixels: int | None = None,
+        query_suffix: str | None = None,
     ) -> None:
         self.family = FAMILIES.get(kind) or Family(thw_views)
         self._processor, self._config, self._max_pixels = processor, config, max_pixels
@@ -93,7 +102,7 @@ class Blocks:
             )
         self._mark: str = getattr(processor, "boi_token", None) or processor.image_token
         self.placeholder: int = self._tokenizer.convert_tokens_to_ids(self._mark)
-        self._template = self._whole(prompt_template)
+        self._template = with_suffix(self._whole(prompt_template), query_suffix)
         self._stand_in = fill(self._template, "?", self._mark)
         [self._plain] = self.prompts(["?"])
         self._check(kind)

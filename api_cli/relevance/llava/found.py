@@ -22,6 +22,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, BitsAndBytesConfig
 from transformers.utils import logging
 
 from api_cli.errors import ModelError, UsageError, first_line
+from api_cli.options.preset import SHORT_NAMES
 from api_cli.relevance.device import DTYPES, has_room
 from api_cli.relevance.known_keys import only
 
@@ -32,7 +33,6 @@ _HUB_IDS = {
     "llava-v1.5-7b": "llava-hf/llava-1.5-7b-hf",
     "llava-v1.5-13b": "llava-hf/llava-1.5-13b-hf",
 }
-_ALIASES = {"7b": "llava-v1.5-7b", "13b": "llava-v1.5-13b"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _OLD_KEYS = (  # which transformers still understands
     "torch_dtype", "rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_factor",
@@ -70,7 +70,7 @@ class Found:
 
     def __init__(self, model_name: str) -> None:
         self.model_name = model_name
-        name = _ALIASES.get(model_name, model_name)
+        name = SHORT_NAMES.get(model_name, model_name)
         self._hub_id: str | None = None
         if name == DEMO:
             self._folder = DEMO_FOLDER
@@ -79,7 +79,7 @@ class Found:
         elif name in _HUB_IDS or _HUB_ID.fullmatch(name):
             self._hub_id = _HUB_IDS.get(name, name)
         else:
-            near = difflib.get_close_matches(name, [*_HUB_IDS, *_ALIASES, DEMO], n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name, [*_HUB_IDS, *SHORT_NAMES, DEMO], n=1, cutoff=0.5)
             hint = f", did you mean {near[0]}" if near else ""
             raise ModelError(f"unknown model {model_name!r}{hint}? For LLaVA, {_EXPECTED}")
         is_folder = self._hub_id is None and name != DEMO

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -13,10 +13,17 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from api_cli.options.prompt import IMAGE, MAX_NEW_TOKENS, PROMPT_TEMPLATE, check_template, fill
-from api_cli.relevance import Prepared, Relevance
+from api_cli.options.prompt import (
+    IMAGE,
+    MAX_NEW_TOKENS,
+    PROMPT_TEMPLATE,
+    check_template,
+    fill,
+    with_suffix,
+)
+from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
-from api_cli.relevance.llava.answering import Answering
+from api_cli.relevance.llava.answering import Answering, in_turn
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
 from api_cli.relevance.llava.prefix import (
     Layer,
@@ -53,6 +60,7 @@ class LlavaRelevance(Answering):
             stored weights. Maps are always computed in float32.
         max_new_tokens: length of the answer at most, 1 or more.
         prompt_template: with `<image>` and `{question}` in it, once each.
+        query_suffix: put behind every question.
         highlight: count only the passes that produced this part of the answer; where the answer
             does not have it, all.
         load_in: "8bit" or "4bit" for weights so quantised by bitsandbytes.
@@ -77,11 +85,12 @@ class LlavaRelevance(Answering):
         precision: str = "auto",
         max_new_tokens: int = MAX_NEW_TOKENS,
         prompt_template: str = PROMPT_TEMPLATE,
+        query_suffix: str | None = None,
         highlight: str | None = None,
         load_in: str | None = None,
     ) -> None:
         check_choices(fit, precision, "auto")
-        self._prompt_template = check_template(prompt_template)
+        self._prompt_template = with_suffix(check_template(prompt_template), query_suffix)
         processor = checkpoint.create_processor()
         levels = processor.image_processor
         self._mean = np.array(levels.image_mean, np.float32)
@@ -126,7 +135,11 @@ class LlavaRelevance(Answering):
 
     @torch.inference_mode()
     def relevance(
-        self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
+        self,
+        images: Sequence[Prepared],
+        questions: Sequence[str],
+        reads: Reads,
+        unanswered: Collection[int] = (),
     ) -> list[Relevance]:
         """Answer the questions, and note where each answer's passes looked.
 
@@ -137,21 +150,22 @@ class LlavaRelevance(Answering):
         Args:
             images: B images from `prepare`.
             questions: B questions; an `<image>` in one is taken out, since the prompt has it.
-            layers: indices of decoder layers, from 0.
+            reads: decoder layers, from 0, or more of what is read.
+            unanswered: indices of questions whose prompt's pass alone is read; they have no facts.
 
         Returns:
-            B times maps (len(layers), 1, h, w), with the facts `auxiliary_answer`,
+            B times maps (len(reads), 1, h, w), with the facts `auxiliary_answer`,
             `auxiliary_tokens` (the answer's passes, its end token's counted) and, where part of
             an answer is to be highlighted, `highlighted`: whether it was in the answer.
 
         Raises:
             ValueError: for a question that with its answer does not fit into the model's context.
         """
+        asked = as_reads(reads)
         texts = [fill(self._prompt_template, q, self._image_tokens) for q in questions]
         template = self._prompt_template.replace(IMAGE, self._image_tokens)
         prompts = tokenize(self.tokenizer, texts, template)
-        longest = max(map(len, prompts))
-        self._require_room(longest)
+        self._require_room(max(map(len, prompts)))
         image_token = self.model.config.image_token_id
         prefix = common_prefix(prompts, image_token) if is_shareable(self._text_config) else []
         last, self._last = self._last, None
@@ -160,35 +174,43 @@ class LlavaRelevance(Answering):
         is_shared = bool(prefix) and len(shared.new) < len(images)
         if not (is_shared and shared.knows_first):
             last = None  # so that its memory can be used
+        parts = self._read_prefix(prefix, shared, last) if is_shared else []
+        last = None
+        padded = pad(prompts, len(prefix) if is_shared else 0, self.tokenizer.pad_token_id)
 
-        device = self.model.device
-        if is_shared:
-            cache = fill_cache(self._text_config, self._read_prefix(prefix, shared, last))
-            looked_at = {}
-        else:
-            cache = fill_cache(self._text_config, [])
-            pixels = torch.stack([image.pixels for image in images])
-            looked_at = {"pixel_values": pixels.to(device, self.model.dtype)}
-        ids, mask = pad(prompts, len(prefix) if is_shared else 0, self.tokenizer.pad_token_id)
-        places = (ids == image_token).nonzero()[:, 1].view(len(images), -1)  # (B, N)
-        with reading(self.model.model.language_model.layers, layers, places) as readers:
-            sequences = self.model.generate(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                **looked_at,
-                **{CACHE: cache},
-            )
+        found: dict[int, Relevance] = {}
+        turns = in_turn(len(images), unanswered)
+        for turn, rows in enumerate(turns):
+            if is_shared:
+                looked_at = {}
+                owner = [shared.owner[row] for row in rows]
+                cache = fill_cache(self._text_config, hand_out(parts, owner))
+                parts = parts if turn < len(turns) - 1 else []  # its memory is not needed any more
+            else:
+                pixels = torch.stack([images[row].pixels for row in rows])
+                looked_at = {"pixel_values": pixels.to(self.model.device, self.model.dtype)}
+                cache = fill_cache(self._text_config, [])
+            ids, mask = (tensor[rows] for tensor in padded)
+            places = (ids == image_token).nonzero()[:, 1].view(len(rows), -1)  # (B, N)
+            with reading(self.model.model.language_model.layers, asked, places) as readers:
+                answers = self._generate(
+                    ids, mask, rows[0] not in unanswered, {**looked_at, CACHE: cache}
+                )
+            maps = readers.maps  # (S, B, R, N)
+            for b, row in enumerate(rows):
+                answer = None if row in unanswered else answers[b]
+                found[row] = self._result(maps[:, b], answer, asked, images[row])
         if prefix:
             start = int(places[-1, -1]) + 1 - len(prefix)
             seen = layers_of(cache, -1, slice(start, start + len(prefix)))
-            self._last = Prefix(prefix, images[-1].pixels, seen)
-        maps = torch.stack([readers[layer].maps for layer in layers], dim=2)  # (S, B, L, N)
-        answers = sequences[:, longest:].cpu()
-        return [self._result(maps[:, row], answers[row], image) for row, image in enumerate(images)]
+            self._last = Prefix(prefix, images[rows[-1]].pixels, seen)
+        return [found[row] for row in range(len(images))]
 
-    def _read_prefix(self, ids: list[int], shared: Shared, last: Prefix | None) -> Iterator[Layer]:
-        """Keys and values of the prompts' beginning for every question; read once a picture."""
-        parts = [] if last is None else [last.layers]
+    def _read_prefix(
+        self, ids: list[int], shared: Shared, last: Prefix | None
+    ) -> list[Sequence[Layer]]:
+        """Keys and values of the prompts' beginning, read once a picture: parts of pictures."""
+        parts: list[Sequence[Layer]] = [] if last is None else [last.layers]
         if shared.new:
             device = self.model.device
             cache: DynamicCache = fill_cache(self._text_config, [])
@@ -199,9 +221,15 @@ class LlavaRelevance(Answering):
                 **{CACHE: cache},
             )
             parts.append(layers_of(cache))
-        return hand_out(parts, shared.owner)
+        return parts
 
-    def _result(self, maps: torch.Tensor, tokens: torch.Tensor, image: Prepared) -> Relevance:
-        """One sample's maps, of the passes' maps (S, L, N) and tokens (S,) of the batch."""
-        mean, facts = self._answer(maps, tokens)
+    def _result(
+        self,
+        maps: torch.Tensor,
+        tokens: torch.Tensor | None,
+        reads: Sequence[Read],
+        image: Prepared,
+    ) -> Relevance:
+        """One sample's maps, of the passes' maps (S, R, N) and tokens (S,) of the batch, if any."""
+        mean, facts = self._answer(maps, tokens, reads)
         return Relevance(self._square.cut(mean[:, None].numpy(), image.part), facts)

@@ -6,26 +6,38 @@ one softmax, as LLaVA-1.5's do, and `views.one_map` brings them together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 from torch.nn import functional as F
 
 from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
-from api_cli.relevance import Prepared, Relevance
+from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.fit import GridPart
-from api_cli.relevance.llava.answering import Answering
+from api_cli.relevance.llava.answering import Answering, in_turn
 from api_cli.relevance.llava.blocks import Block, Blocks
 from api_cli.relevance.llava.model import CACHE
-from api_cli.relevance.llava.prefix import fill_cache, hand_out, layers_of, pad
+from api_cli.relevance.llava.prefix import Layer, fill_cache, hand_out, layers_of, pad
 from api_cli.relevance.llava.readers import EAGER, SDPA, reading
 from api_cli.relevance.llava.views import map_size, one_map
 from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint
 from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import check_choices
+
+
+class _Prefixes(NamedTuple):
+    """What the language model has made of some pictures and what comes before them.
+
+    Attributes:
+        layers: keys and values of every layer, a row a picture.
+        rope_deltas: (P, 1), where the model counts positions by itself; else None.
+    """
+
+    layers: list[Layer]
+    rope_deltas: torch.Tensor | None
 
 
 class VlmRelevance(Answering):
@@ -40,6 +52,7 @@ class VlmRelevance(Answering):
         max_new_tokens: length of the answer at most, 1 or more.
         prompt_template: with `<image>` and `{question}` in it, once each; the default, which is
             LLaVA-1.5's, stands for the model's own chat template.
+        query_suffix: put behind every question.
         highlight: count only the passes that produced this part of the answer; where the answer
             does not have it, all.
         load_in: "8bit" or "4bit" for weights so quantised by bitsandbytes.
@@ -59,6 +72,7 @@ class VlmRelevance(Answering):
         precision: str = "auto",
         max_new_tokens: int = MAX_NEW_TOKENS,
         prompt_template: str = PROMPT_TEMPLATE,
+        query_suffix: str | None = None,
         highlight: str | None = None,
         load_in: str | None = None,
         max_pixels: int | None = None,
@@ -66,7 +80,12 @@ class VlmRelevance(Answering):
         check_choices("paper", precision, "auto")
         processor = checkpoint.create_processor()
         self._blocks = Blocks(
-            processor, checkpoint.config, checkpoint.kind_of_model, prompt_template, max_pixels
+            processor,
+            checkpoint.config,
+            checkpoint.kind_of_model,
+            prompt_template,
+            max_pixels,
+            query_suffix,
         )
         self._device = pick_device(device)
         model = checkpoint.create_model(
@@ -104,7 +123,11 @@ class VlmRelevance(Answering):
 
     @torch.inference_mode()
     def relevance(
-        self, images: Sequence[Prepared], questions: Sequence[str], layers: Sequence[int]
+        self,
+        images: Sequence[Prepared],
+        questions: Sequence[str],
+        reads: Reads,
+        unanswered: Collection[int] = (),
     ) -> list[Relevance]:
         """Answer the questions, and note where each answer's passes looked.
 
@@ -115,24 +138,25 @@ class VlmRelevance(Answering):
         Args:
             images: B images from `prepare`.
             questions: B questions; an `<image>` in one is taken out, since the prompt has it.
-            layers: indices of decoder layers, from 0.
+            reads: decoder layers, from 0, or more of what is read.
+            unanswered: indices of questions whose prompt's pass alone is read; they have no facts.
 
         Returns:
-            B times maps (len(layers), 1, h, w) of the whole picture, with the facts
+            B times maps (len(reads), 1, h, w) of the whole picture, with the facts
             `relevance_grid` ("h x w"), `auxiliary_answer`, `auxiliary_tokens` and, where part of
             an answer is to be highlighted, `highlighted`.
 
         Raises:
             ValueError: for a question that with its answer does not fit into the model's context.
         """
+        asked = as_reads(reads)
         blocks: list[Block] = [image.more for image in images]
         spliced = [
             block.splice(prompt, self._blocks.placeholder)
             for block, prompt in zip(blocks, self._blocks.prompts(questions), strict=True)
         ]
         prompts, starts = [list(part) for part in zip(*spliced, strict=True)]
-        longest = max(map(len, prompts))
-        self._require_room(longest)
+        self._require_room(max(map(len, prompts)))
         shared = share_pictures(images)
         ends = [start + len(block.ids) for start, block in zip(starts, blocks, strict=True)]
         is_shared = (
@@ -141,27 +165,36 @@ class VlmRelevance(Answering):
             and all(len(prompt) > end for prompt, end in zip(prompts, ends, strict=True))
         )
         of_tokens = _kinds(prompts, starts, blocks)
-        device = self.model.device
         if is_shared:
             ids, mask, kinds, lefts = _pad_twice(prompts, ends, of_tokens, self._pad_token)
-            cache = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks)
-            looked_at: dict[str, Any] = {CACHE: cache}
+            prefixes = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks)
         else:
             ids, mask = pad(prompts, 0, self._pad_token)
             lefts = [ids.shape[1] - len(prompt) for prompt in prompts]
             kinds = {name: _left(rows, ids.shape[1]) for name, rows in of_tokens.items()}
-            looked_at = self._to_device(collate(blocks, self._blocks.family.counted))
         places, is_token = _places(blocks, starts, lefts)
-        with reading(self._decoder.layers, layers, places, is_token) as readers:
-            sequences = self.model.generate(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                **{name: rows.to(device) for name, rows in kinds.items()},
-                **looked_at,
+
+        device = self.model.device
+        found: dict[int, Relevance] = {}
+        for rows in in_turn(len(images), unanswered):
+            of_picture = (
+                self._hand_out(prefixes, [shared.owner[row] for row in rows])
+                if is_shared
+                else self._to_device(
+                    collate([blocks[row] for row in rows], self._blocks.family.counted)
+                )
             )
-        maps = torch.stack([readers[layer].maps for layer in layers], dim=2)  # (S, B, L, N)
-        answers = sequences[:, ids.shape[1] :].cpu()
-        return [self._result(maps[:, row], answers[row], b) for row, b in enumerate(blocks)]
+            looked_at = {name: of_all[rows].to(device) for name, of_all in kinds.items()}
+            there = None if is_token is None else is_token[rows]
+            with reading(self._decoder.layers, asked, places[rows], there) as readers:
+                answers = self._generate(
+                    ids[rows], mask[rows], rows[0] not in unanswered, looked_at | of_picture
+                )
+            maps = readers.maps  # (S, B, R, N)
+            for b, row in enumerate(rows):
+                answer = None if row in unanswered else answers[b]
+                found[row] = self._result(maps[:, b], answer, asked, blocks[row])
+        return [found[row] for row in range(len(images))]
 
     @property
     def _pad_token(self) -> int:
@@ -184,8 +217,8 @@ class VlmRelevance(Answering):
         kinds: Mapping[str, torch.Tensor],
         width: int,
         blocks: Sequence[Block],
-    ) -> Any:
-        """A cache with the first `width` tokens of every row, read once a picture."""
+    ) -> _Prefixes:
+        """The first `width` tokens of every picture's first row, as the model reads them."""
         device = self.model.device
         firsts = [shared.owner.index(picture) for picture in range(len(shared.pixels))]
         seen = mask[firsts, :width].to(device)
@@ -204,16 +237,28 @@ class VlmRelevance(Answering):
             ),
             **{CACHE: cache},
         )
-        if has_mrope and base.rope_deltas is not None:
-            base.rope_deltas = base.rope_deltas[torch.tensor(shared.owner, device=device)]
-        return fill_cache(self._text_config, hand_out([layers_of(cache)], shared.owner))
+        return _Prefixes(layers_of(cache), base.rope_deltas if has_mrope else None)
 
-    def _result(self, maps: torch.Tensor, tokens: torch.Tensor, block: Block) -> Relevance:
-        """One sample's maps, of the passes' maps (S, L, N) and tokens (S,) of the batch."""
-        mean, facts = self._answer(maps[..., : len(block.places)], tokens)
+    def _hand_out(self, prefixes: _Prefixes, owner: Sequence[int]) -> dict[str, Any]:
+        """Each question's picture as the model has read it, by what `generate` calls it."""
+        if prefixes.rope_deltas is not None:
+            index = torch.tensor(owner, device=prefixes.rope_deltas.device)
+            self.model.model.rope_deltas = prefixes.rope_deltas[index]
+        return {CACHE: fill_cache(self._text_config, hand_out([prefixes.layers], owner))}
+
+    def _result(
+        self,
+        maps: torch.Tensor,
+        tokens: torch.Tensor | None,
+        reads: Sequence[Read],
+        block: Block,
+    ) -> Relevance:
+        """One sample's maps, of the passes' maps (S, R, N) and tokens (S,) of the batch, if any."""
+        mean, facts = self._answer(maps[..., : len(block.places)], tokens, reads)
         whole = one_map(mean.numpy(), block.views)
         height, width = whole.shape[-2:]
-        return Relevance(whole[:, None], {**facts, "relevance_grid": f"{height} x {width}"})
+        grid = {"relevance_grid": f"{height} x {width}"} if facts else {}
+        return Relevance(whole[:, None], {**facts, **grid})
 
 
 def collate(blocks: Sequence[Block], counted: str | None) -> dict[str, torch.Tensor]:

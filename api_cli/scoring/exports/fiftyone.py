@@ -63,7 +63,7 @@ def fiftyone(run: Run, folder: Path) -> list[Path]:
 
 def _sample(run: Run, row: Row, target: Target, originals: Path) -> dict[str, Any]:
     masked = run.picture(row).resolve()
-    relevance = masked.with_name(f"{safe_name(row['key'])}{MAPS_SUFFIX}")
+    relevance = masked.with_name(f"{masked.name.rpartition('.')[0]}{MAPS_SUFFIX}")
     original = _original(row, target, originals)
     return {
         "slices": {"masked": str(masked)} | ({"original": str(original)} if original else {}),

@@ -26,7 +26,7 @@ def random_maps(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize(("coe", "k"), [(1, 1), (5, 3), (10, 7), (2.5, 15)])
 def test_clip_masks_are_those_of_the_equations(shape, coe, k):
     maps = random_maps(2, *shape) * np.float32(1e-4) + 3
-    mask = clip_mask(maps, coe, k)
+    mask = clip_mask(maps, MaskSettings(coe, k))
     cls_map, patch_map = maps.astype(np.float64)
     expected = reference.clip_mask(cls_map, patch_map, coe, k)
     assert not mask.flat
@@ -38,14 +38,14 @@ def test_llava_masks_are_those_of_the_equations():
     a = maps[0].astype(np.float64)
     a = (a - a.min()) / (a.max() - a.min())
     expected = reference.smooth(1 / (1 + np.exp(-5 * (a - a.mean()) / a.std(ddof=1))), 3)
-    np.testing.assert_allclose(llava_mask(maps, 5, 3).values, expected, atol=1e-5)
+    np.testing.assert_allclose(llava_mask(maps, MaskSettings(5, 3)).values, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [clip_mask, llava_mask])
 @pytest.mark.parametrize("maps", [np.ones((2, 7, 7), np.float32), random_maps(2, 1, 1)])
 def test_a_flat_map_leaves_the_image_unchanged_and_says_so(make, maps):
     maps = maps[:1] if make is llava_mask else maps
-    mask = make(maps, 5, 3)
+    mask = make(maps, MaskSettings(5, 3))
     assert mask.flat
     assert (mask.values == 1).all()
     image = Image.effect_noise((40, 30), 50).convert("RGB")
@@ -56,7 +56,7 @@ def test_a_flat_map_leaves_the_image_unchanged_and_says_so(make, maps):
 def test_one_flat_map_of_two_is_enough():
     maps = random_maps(2, 7, 7)
     maps[1] = 3
-    assert clip_mask(maps, 5, 3).flat
+    assert clip_mask(maps, MaskSettings(5, 3)).flat
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -64,7 +64,7 @@ def test_nan_never_becomes_a_mask(bad):
     maps = random_maps(2, 7, 7)
     maps[1, 2, 3] = bad
     with pytest.raises(ValueError, match="NaN or infinity; try --precision fp32"):
-        clip_mask(maps, 5, 3)
+        clip_mask(maps, MaskSettings(5, 3))
 
 
 def test_smoothing_replicates_edges():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from api_cli.masking import clip_mask
+from api_cli.masking import MaskSettings, clip_mask
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.runs.pictures import decode
@@ -27,7 +27,7 @@ def test_low_precision_gives_nearly_the_same_mask(precision, demo, photographs):
         [(maps, facts)] = model.relevance([model.prepare(image)], ["where is the cat?"], [3])
         assert maps.dtype == np.float32
         assert facts == {}
-        masks.append(clip_mask(maps[0], 5, 3).values)
+        masks.append(clip_mask(maps[0], MaskSettings(5, 3)).values)
     assert np.abs(masks[0] - masks[1]).mean() < 0.02
 
 

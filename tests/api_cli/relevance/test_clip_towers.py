@@ -11,7 +11,7 @@ import timm
 import torch
 
 from api_cli.errors import ModelError
-from api_cli.masking import clip_mask
+from api_cli.masking import MaskSettings, clip_mask
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.clip.towers.table import TIMM_POOL, TRUNKS
@@ -80,7 +80,7 @@ def test_pictures_are_within_one_grey_level(clip, images, literal, photographs):
         ours, theirs = (
             reference.masked_image(image, mask, "LANCZOS", 0, (0, 0, 6, 6))
             for mask in (
-                clip_mask(one.maps[-1], 5, 3).values,
+                clip_mask(one.maps[-1], MaskSettings(5, 3)).values,
                 reference.clip_mask(expected[-1][0], expected[-1][1], 5, 3),
             )
         )

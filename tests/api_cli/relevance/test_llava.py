@@ -212,6 +212,7 @@ def test_out_of_memory_at_batch_size_1_ends_the_run(model, photographs, tmp_path
 
     from api_cli.masking import MaskSettings
     from api_cli.masking.methods import LLAVA
+    from api_cli.relevance import Read
     from api_cli.relevance.fit import grid_part
     from api_cli.runs.belt import Belt
     from api_cli.runs.jobs import Job, Variant
@@ -225,7 +226,7 @@ def test_out_of_memory_at_batch_size_1_ends_the_run(model, photographs, tmp_path
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(model.model, "generate", generate)
-    variant = Variant(1, MaskSettings(), RunFolder(tmp_path, {}, {}, image_format="jpg"))
+    variant = Variant((Read(1),), MaskSettings(), RunFolder(tmp_path, {}, {}, image_format="jpg"))
     jobs = [Job(Sample(str(i), i, photographs["wide"], "what?"), (variant,)) for i in range(4)]
     locate = partial(grid_part, "paper", grid=(10, 10))
     with pytest.raises(ModelError, match="out of memory at batch size 1; use a smaller model"):

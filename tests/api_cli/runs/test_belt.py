@@ -15,7 +15,7 @@ from PIL import Image
 
 from api_cli.errors import ModelError
 from api_cli.masking import CLIP, MaskSettings
-from api_cli.relevance import Prepared, Relevance, RelevanceModel
+from api_cli.relevance import Prepared, Read, Relevance, RelevanceModel
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.relevance.fit import grid_part
@@ -44,7 +44,7 @@ class Thresholds:
         small = torch.from_numpy(np.asarray(image.convert("L").resize((4, 4)), dtype=np.float32))
         return Prepared(small.expand(3, 4, 4), grid_part("squash", image.size, (4, 4)))
 
-    def relevance(self, images, questions, layers):
+    def relevance(self, images, questions, reads, unanswered=()):
         self.batches.append(len(images))
         self.pictures.append(len({id(image.pixels) for image in images}))
         time.sleep(self.seconds)
@@ -57,7 +57,7 @@ class Thresholds:
 
 
 def jobs(folder: RunFolder, photographs: dict[str, Path], questions: list[str]) -> list[Job]:
-    variant = Variant(0, MaskSettings(), folder)
+    variant = Variant((Read(0),), MaskSettings(), folder)
     names = list(photographs)
     return [
         Job(Sample(str(i), i, photographs[names[i % 3]], question), (variant,))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from api_cli.errors import Interrupted, RunFolderError, SourceGoneError
 from api_cli.masking import CLIP, MaskSettings
-from api_cli.relevance import Prepared, Relevance
+from api_cli.relevance import Prepared, Read, Relevance
 from api_cli.relevance.fit import grid_part
 from api_cli.runs.belt import Belt
 from api_cli.runs.blame import IN_A_ROW
@@ -47,7 +47,7 @@ class Bright:
         small = torch.from_numpy(np.asarray(image.convert("L").resize((4, 4)), dtype=np.float32))
         return Prepared(small.expand(3, 4, 4), grid_part("squash", image.size, (4, 4)))
 
-    def relevance(self, images, questions, layers):
+    def relevance(self, images, questions, reads, unanswered=()):
         self.batches += 1
         self._before(self.batches, questions)
         maps = [torch.stack([i.pixels[0], -i.pixels[0]])[None].numpy() for i in images]
@@ -75,7 +75,7 @@ class Ground:
 
     def run(self, samples: list[Sample], model: Bright | None = None, **options: Any) -> Report:
         load = lambda: model or Bright()  # noqa: E731
-        variants = (Variant(0, MaskSettings(), self.folder),)
+        variants = (Variant((Read(0),), MaskSettings(), self.folder),)
         options = {"image_format": "png", "batch_size": 4, **options}
         belt = Belt(CLIP, load, partial(grid_part, "squash", grid=(4, 4)), **options)
         return belt.run([Job(sample, variants) for sample in samples])

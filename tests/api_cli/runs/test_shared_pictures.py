@@ -21,6 +21,7 @@ from api_cli.options.clip import ClipConfig
 from api_cli.options.launch import Launch
 from api_cli.options.llava import LlavaConfig
 from api_cli.options.run import RunConfig
+from api_cli.relevance import Read
 from api_cli.relevance.clip import ClipRelevance
 from api_cli.relevance.clip.checkpoint import ClipCheckpoint
 from api_cli.runs import pictures, pixel_budget
@@ -67,7 +68,7 @@ def folder(tmp_path) -> RunFolder:
 
 
 def jobs_about(folder: RunFolder, images: list[Path | Callable[[], bytes]]) -> list[Job]:
-    variant = Variant(0, MaskSettings(), folder)
+    variant = Variant((Read(0),), MaskSettings(), folder)
     return [
         Job(Sample(f"{i:03}", i, image, f"what is {i}?"), (variant,))
         for i, image in enumerate(images)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from api_cli.console import Console
 from api_cli.errors import RunFolderError
-from api_cli.masking import CLIP, MaskSettings, apply_mask
+from api_cli.masking import MaskSettings, apply_mask, clip_mask
 from api_cli.options.clip import ClipConfig
 from api_cli.options.launch import Launch
 from api_cli.options.llava import LlavaConfig
@@ -121,7 +121,7 @@ def test_another_samples_mask_is_stretched_over_the_picture(make_dataset, tmp_pa
         maps = np.load(own / f"{row['mask_of']}.npy")
         lender, picture = (decode(samples[k].read_image()) for k in (row["mask_of"], key))
         box = grid_part("pad", lender.size, ClipCheckpoint("demo").grid).box
-        expected = apply_mask(picture, CLIP.make_mask(maps, 5, 3), MaskSettings(), box)
+        expected = apply_mask(picture, clip_mask(maps, MaskSettings()), MaskSettings(), box)
         masked = np.asarray(Image.open(folder / row["file_name"])).astype(int)
         assert np.abs(masked - np.asarray(expected)).max() <= 1
         assert row["image_sha256"] == digest(samples[key])

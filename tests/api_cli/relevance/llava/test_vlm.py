@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from api_cli.masking import LLAVA, MaskSettings, apply_mask
+from api_cli.masking import MaskSettings, apply_mask, llava_mask
 from api_cli.relevance.llava.views import one_map
 from api_cli.relevance.llava.vlm import VlmRelevance
 from api_cli.relevance.llava.vlm_checkpoint import VlmCheckpoint
@@ -163,7 +163,7 @@ def test_masked_photographs_are_those_of_a_literal_evaluation(
     [found] = model.relevance([seen], [ASKED[0]], layers_of(model))
     settings = MaskSettings(5, 3, "LANCZOS", 0)
     ours, theirs = (
-        np.asarray(apply_mask(image, LLAVA.make_mask(m[None], 5, 3), settings, seen.part.box), int)
+        np.asarray(apply_mask(image, llava_mask(m[None], settings), settings, seen.part.box), int)
         for m in (found.maps[2, 0], maps[2])
     )
     assert np.abs(ours - theirs).max() <= 1
