@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from api_cli.masking import CLIP, LLAVA, Array, Mask, MaskSettings, apply_mask
+from api_cli.masking import CLIP, LLAVA, Array, Mask, MaskSettings, apply_mask, raise_floor
 from api_cli.runs.pictures import decode, encode
 from api_cli.runs.record import RECORD
 from api_cli.runs.rendering import MAPS_SUFFIX
 from api_cli.runs.run_folder import RunFolder
+from api_cli.runs.settings import LATER, mask_settings
 from datasets_manager import Sample, get_dataset
 
 MARGIN = 0.05  # of a box's side, on every side
@@ -82,13 +83,13 @@ def inverted(run: Path) -> MaskOf:
 
     For pictures that the model saw whole: square ones.
     """
-    settings = _record(run)["settings"]
-    method = {"clip": CLIP, "llava": LLAVA}[settings["method"]]
+    record = _record(run)
+    method = {"clip": CLIP, "llava": LLAVA}[record["settings"]["method"]]
+    settings = _mask_settings(record)._replace(floor=0)
 
     def mask_of(sample: Sample, size: tuple[int, int]) -> Array:
-        maps = np.load(run / f"{sample.key}{MAPS_SUFFIX}")
-        mask = method.make_mask(maps, settings["enhance_coe"], settings["kernel_size"])
-        return 1 - mask.values if not mask.flat else mask.values
+        mask = method.make_mask(np.load(run / f"{sample.key}{MAPS_SUFFIX}"), settings, None)
+        return mask.values if mask.flat else 1 - mask.values
 
     return mask_of
 
@@ -99,22 +100,25 @@ def write_control(run: Path, name: str, mask_of: MaskOf) -> Path:
     What is finished in it already stays.
     """
     record = _record(run)
-    config, settings = record["config"], record["settings"]
-    fading = MaskSettings(**{field: settings[field] for field in MaskSettings._fields})
-    shared = {key: settings[key] for key in ("dataset", "format", "quality", "grayscale")}
+    config, settings = record["config"], _mask_settings(record)
+    shared = {key: record["settings"].get(key) for key in ("dataset", "format", "quality")}
+    fading = {"grayscale": settings.grayscale, "floor": settings.floor}
     path = run.parent.parent / f"CONTROL_{name}" / run.name
     folder = RunFolder(
-        path, {**shared, "mask": name}, {"config": config}, image_format=shared["format"]
+        path,
+        {**shared, **fading, "mask": name},
+        {"config": config},
+        image_format=shared["format"],
     )
     for sample in get_dataset(config["dataset"], Path(config["data_root"])):
         if sample.key not in folder:
             content = sample.read_image()
             image = decode(content)
-            values = mask_of(sample, image.size)
+            values = raise_floor(mask_of(sample, image.size), settings.floor)
             mask = Mask(values, flat=bool((values == 1).all()))
             height, width = values.shape
-            masked = apply_mask(image, mask, fading, (0, 0, width, height))
-            encoded = encode(masked, shared["format"], shared["quality"])
+            masked = apply_mask(image, mask, settings, (0, 0, width, height))
+            encoded = encode(masked, shared["format"], shared["quality"] or 0)
             files = folder.save_images(sample.key, {"file_name": encoded})
             own = {"key": sample.key, "index": sample.index, "question": sample.question}
             digest = {"image_sha256": sha256(content).hexdigest()}
@@ -126,3 +130,7 @@ def write_control(run: Path, name: str, mask_of: MaskOf) -> Path:
 def _record(run: Path) -> Mapping[str, Any]:
     record: Mapping[str, Any] = yaml.safe_load((run / RECORD).read_text(encoding="utf-8"))
     return record
+
+
+def _mask_settings(record: Mapping[str, Any]) -> MaskSettings:
+    return mask_settings({**LATER, **record["settings"]})

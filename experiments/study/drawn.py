@@ -141,7 +141,7 @@ def _mask(scenes: Path, out: Path) -> Iterator[Setting]:
             recipe.command, *_of(scenes, out), "--model-name", "demo", "--quiet", *recipe.flags
         )
         for run in map(Path, runs):
-            name = recipe.name if len(runs) == 1 else f"{recipe.name} {run.name}"
+            name = f"{recipe.name} {run.name}" if recipe.name.startswith("API") else recipe.name
             yield Setting(name, recipe, run)
 
 

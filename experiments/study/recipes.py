@@ -24,5 +24,12 @@ class Recipe(NamedTuple):
 
 RECIPES = (
     Recipe("API-CLIP", "clip", ("--enhance-coe", "1,2,5", "--grayscale", "0,128"), fades=True),
-    Recipe("API-LLaVA", "llava", ("--enhance-coe", "2,5", "--grayscale", "0,128"), fades=True),
+    Recipe("API-CLIP", "clip", ("--floor", "0.5"), fades=True),
+    Recipe("API-CLIP", "clip", ("--render", "blur,outline,crop,warp")),
+    Recipe("API-LLaVA", "llava", ("--grayscale", "0,128"), fades=True),
+    Recipe("VEA", "llava", ("--config", "vea")),
+    # a model that was shown one picture at a time gets ViCrop's crop without the original
+    Recipe("ViCrop's crop", "llava", ("--config", "vicrop", "--render", "crop")),
+    Recipe("CARVE", "llava", ("--config", "carve")),
+    Recipe("AttWarp", "llava", ("--config", "attwarp")),
 )
