@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -10,17 +10,22 @@ from typing import NamedTuple
 from api_cli.runs.columns import column_name, plain_row
 from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.names import safe_name
-from api_cli.runs.run_folder import ERRORS, MANIFEST
+from api_cli.runs.run_folder import ERRORS, MANIFEST, picture_files
 from datasets_manager import Sample
-
-PICTURES = ("file_name", "crop_file_name")  # columns of a run's manifest, in the order of sending
 
 
 class Source(NamedTuple):
-    """A picture's file, not yet read. `read` raises OSError where it cannot be."""
+    """A picture's file, not yet read.
+
+    Attributes:
+        file_name: its name.
+        read: gives its content; raises OSError where it cannot be read.
+        is_original: whether a run left the picture as it was, to go before what it made of it.
+    """
 
     file_name: str
     read: Callable[[], bytes]
+    is_original: bool = False
 
 
 class Question(NamedTuple):
@@ -61,8 +66,7 @@ def of_run(folder: Path) -> Iterator[tuple[Question, Row]]:
     def parts_there() -> Iterator[_Part]:
         for row in read_rows(folder / MANIFEST):
             failed.pop(row["key"], None)
-            names = [row[column] for column in PICTURES if row.get(column)]
-            yield _Part(row, tuple(Source(name, partial(_read, folder, name)) for name in names))
+            yield _Part(row, tuple(_sources(folder, [*picture_files(row).values()])))
 
     for question, row in _by_question(parts_there()):
         several = "image_number" in row  # not another sample whose key ends in a number
@@ -147,6 +151,12 @@ def _part(sample: Sample) -> _Part:
 def _position(row: Row) -> int:
     index = row.get("index")
     return index if isinstance(index, int) else 0
+
+
+def _sources(folder: Path, names: Sequence[str]) -> Iterator[Source]:
+    """A row's pictures; the first of several is the original."""
+    for number, name in enumerate(names):
+        yield Source(name, partial(_read, folder, name), number == 0 and len(names) > 1)
 
 
 def _read(folder: Path, name: str) -> bytes:

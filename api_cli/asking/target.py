@@ -57,17 +57,22 @@ class Target(NamedTuple):
     ) -> Iterator[tuple[Source, Encoding | None]]:
         """What is sent of a question, in order, each with how it is written.
 
+        Where the template shows originals, those that a run put before its own pictures do not
+        count among these.
+
         Args:
             question: one of this target's.
             images: of the prompt's template.
         """
-        for image in images:
+        shown = [*images]
+        for image in shown:
             if image == ORIGINAL and self.originals is not None:
                 for source in self.originals(question.key):
                     yield source, self.originals_encoding
             else:
                 for source in question.pictures:
-                    yield source, self.encoding
+                    if not (source.is_original and ORIGINAL in shown):
+                        yield source, self.encoding
 
 
 def find_targets(config: AskConfig, say: Callable[[str], None] = lambda line: None) -> list[Target]:

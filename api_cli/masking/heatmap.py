@@ -22,6 +22,10 @@ def overlay(image: Image.Image, m: Array, box: Box) -> Image.Image:
         box: the part of the grid that the image covers, in cells.
     """
     scaled = np.zeros_like(m) if m.max() == m.min() else minmax(m)
-    levels = resize_mask(scaled, image.size, "BICUBIC", box)
+    return colour(image, resize_mask(scaled, image.size, "BICUBIC", box))
+
+
+def colour(image: Image.Image, levels: Image.Image) -> Image.Image:
+    """An RGB image under the heat map of levels of its size, mode L; 255 is hot."""
     heat = ImageOps.colorize(levels, _COLD, _HOT, mid=_WARM)
     return Image.blend(ImageOps.grayscale(image).convert("RGB"), heat, 0.55)

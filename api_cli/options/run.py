@@ -139,9 +139,12 @@ class RunConfig(DataConfig):
     render: tuple[str, ...] = option(
         MASK,
         ("fade",),
-        parsers.several(parsers.one_of("fade")),
+        parsers.several(
+            parsers.one_of("fade", "blur", "black", "outline", "crop", "pair", "warp", "heat")
+        ),
         "NAME,...",
-        "What is made of mask and picture: fade.",
+        "What is made of mask and picture: fade, blur, black, outline, crop, pair (original and "
+        "crop), warp, heat.",
     )
     shuffle_masks: int | None = option(
         MASK,

@@ -26,8 +26,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d(?::?\d\d(?::?\d\d)?)?(?:Z|[+-]\d
 
 OWN_COLUMNS = frozenset(
     {
-        *("image", "key", "index", "question", "query", "image_sha256", "flat", ""),
-        *("auxiliary_answer", "auxiliary_tokens", "highlighted", "mask_of"),
+        *("image", "crop", "key", "index", "question", "query", "image_sha256", "flat", ""),
+        *("auxiliary_answer", "auxiliary_tokens", "highlighted", "mask_of", "crop_box"),
     }
 )
 """Names that a dataset's columns may not take in the manifest."""

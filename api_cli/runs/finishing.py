@@ -57,10 +57,10 @@ class Finishing:
                 raise error  # a full disk, a folder that is gone or may not be written
             self.fail(loaded.job, "encode" if isinstance(error, EncodeError) else "render", error)
             return
-        for sink, file_names, flat in future.result():
-            row = manifest_row(loaded, found.facts, file_names, flat)
-            self._note(sink).add(row, loaded.stamp)
-            self.report.flat += flat
+        for written in future.result():
+            row = manifest_row(loaded, found.facts, written)
+            self._note(written.sink).add(row, loaded.stamp)
+            self.report.flat += written.flat
         self.report.cut += bool(found.facts.get("question_cut"))
         self.report.finished += 1
         self._progress(self.report)

@@ -97,11 +97,19 @@ class Loaded(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A sample's pictures in one setting, once they are saved."""
+    """A sample's pictures in one setting, once they are saved.
+
+    Attributes:
+        sink: that has them.
+        file_names: by column.
+        flat: whether the sample's map had no relevance to tell.
+        facts: what the rendering has to say of them.
+    """
 
     sink: Sink
     file_names: dict[str, str]
     flat: bool
+    facts: Mapping[str, Any]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The belt's third stage: mask, blend, encode and save, on the belt's threads."""
+"""The belt's third stage: mask, render, encode and save, on the belt's threads."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from api_cli.masking import Array, Mask, MaskSettings, Method, blend, resize_mask
+from api_cli.masking import Array, Mask, MaskSettings, Method
 from api_cli.masking.heatmap import overlay
+from api_cli.masking.renderings import RENDERINGS, Scene
 from api_cli.relevance import Read
 from api_cli.runs.endings import SOURCE, source_ending
 from api_cli.runs.jobs import Found, Loaded, Variant, Written
@@ -36,7 +37,7 @@ class Rendering:
         self._quality = quality
 
     def render(self, loaded: Loaded, found: Found) -> list[Written]:
-        """Save a sample's picture in each of its settings.
+        """Save a sample's pictures in each of its settings.
 
         Args:
             loaded: the sample.
@@ -57,24 +58,29 @@ class Rendering:
                 return self._method.make_mask(found.mean(reads), settings, general)
 
             @lru_cache(maxsize=1)
-            def at_full_size(
-                reads: tuple[Read, ...], settings: MaskSettings, name: str
-            ) -> Image.Image:
+            def scene_of(reads: tuple[Read, ...], settings: MaskSettings, name: str) -> Scene:
                 mask = mask_of(reads, settings)
-                return resize_mask(mask.values, image.size, name, loaded.box_on(*mask.values.shape))
+                return Scene(image, mask, loaded.box_on(*mask.values.shape), name)
+
+            @lru_cache(maxsize=1)
+            def original() -> bytes:
+                return self._encoded(image, ending)
 
             for reads, settings, sink in sorted(loaded.job.variants, key=_by_mask):
-                mask = mask_of(reads, settings.of_grid)
-                masked = image
-                if not mask.flat:
-                    levels = at_full_size(reads, settings.of_grid, settings.interpolate_method_name)
-                    masked = blend(image, levels, settings.grayscale)
-                content = encode(masked, ending, self._quality)
-                names = sink.save_images(loaded.job.sample.key, {"file_name": content})
-                written.append(Written(sink, names, mask.flat))
+                scene = scene_of(reads, settings.of_grid, settings.interpolate_method_name)
+                images, facts = RENDERINGS[settings.render].draw(scene, settings)
+                contents = {
+                    column: original() if drawn is image else self._encoded(drawn, ending)
+                    for column, drawn in images.items()
+                }
+                names = sink.save_images(loaded.job.sample.key, contents)
+                written.append(Written(sink, names, scene.mask.flat, facts))
                 if self._save_maps:
                     self._write_maps(loaded, image, found.mean(reads), sink)
         return written
+
+    def _encoded(self, image: Image.Image, ending: str) -> bytes:
+        return encode(image, ending, self._quality)
 
     def _write_maps(self, loaded: Loaded, image: Image.Image, map_: Array, sink: Sink) -> None:
         """Heat maps, then the array: its presence says that all are there."""

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from api_cli.runs.columns import column_name
-from api_cli.runs.jobs import Loaded
+from api_cli.runs.jobs import Loaded, Written
 
 
-def manifest_row(
-    loaded: Loaded, facts: Mapping[str, Any], file_names: Mapping[str, str], flat: bool
-) -> dict[str, Any]:
+def manifest_row(loaded: Loaded, facts: Mapping[str, Any], written: Written) -> dict[str, Any]:
     """What is known of a sample; what the dataset knows keeps its name where that is free.
 
     With another sample's mask it says whose, instead of what the model found out about that one.
@@ -20,12 +18,11 @@ def manifest_row(
         loaded: the sample.
         facts: what the model found out beside the map; of another sample, whose mask this one
             has, it is said instead whose.
-        file_names: of its pictures, `file_name` first.
-        flat: whether its map had no relevance to tell.
+        written: its pictures, and what was found out in making them.
     """
     sample, mask_of = loaded.job.sample, loaded.subject.key
     return {
-        **file_names,
+        **written.file_names,
         "key": sample.key,
         "index": sample.index,
         "question": sample.question,
@@ -33,5 +30,6 @@ def manifest_row(
         **(facts if mask_of == sample.key else {"mask_of": mask_of}),
         **{column_name(name): value for name, value in sample.extra.items()},
         "image_sha256": loaded.picture.sha256,
-        "flat": flat,
+        "flat": written.flat,
+        **written.facts,
     }

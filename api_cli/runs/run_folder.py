@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from api_cli.runs.sources import Sources
 
 MANIFEST = "metadata.jsonl"  # the name Hugging Face's ImageFolder looks for
 ERRORS = "errors.jsonl"
+_OTHERS = (".crop",)  # of a sample's pictures, between name and ending
 _BESIDE = (".npy", *(f".{name}.jpg" for method in (CLIP, LLAVA) for name, _ in method.maps))
 _FIRST_READ = 8_000_000  # bytes of a manifest in which `datasets` must see all that columns hold
 
@@ -93,7 +94,7 @@ class RunFolder:
             else:
                 check_settings(path, settings)
             present = {entry.name for entry in os.scandir(path)}
-            self._manifest.load(lambda row: _pictures(row) <= present, mend=writable)
+            self._manifest.load(lambda row: _is_whole(row, present), mend=writable)
             self._errors.load(mend=writable)
             self._sources = Sources(path)
             if writable:
@@ -271,12 +272,14 @@ class RunFolder:
         stems = {self._names(key) for key in self._names.keys}
         recorded = recorded_format(self.path) or self._format
         endings = KINDS if recorded == SOURCE else {recorded}
+        # of samples that have no row also those that a kill left without one
+        bases = {stem + kind for stem in stems for kind in ("", *_OTHERS)}
         split = ((name, *name.rpartition(".")) for name in there)
-        pictures = {n for n, stem, _, end in split if stem in stems and end.lower() in endings}
+        pictures = {n for n, base, _, end in split if base in bases and end.lower() in endings}
         for row in read_rows(self.path / MANIFEST):
             if "image_sha256" in row:  # not of a user's own image folder
-                pictures |= _pictures(row)
-                stems |= {name.rsplit(".", 1)[0] for name in _pictures(row)}
+                pictures |= {*picture_files(row).values()}
+                stems |= {name.rsplit(".", 1)[0] for name in picture_files(row).values()}
         beside = {stem + suffix for stem in stems for suffix in _BESIDE}
         for name in there & (pictures | beside | {MANIFEST, ERRORS, RECORD}):
             if name in (MANIFEST, ERRORS, RECORD) or _is_ours(name):
@@ -294,14 +297,23 @@ def finished_keys(path: Path) -> set[str]:
         present = {entry.name for entry in os.scandir(path)}
     except OSError:
         return set()
-    return {row["key"] for row in read_rows(path / MANIFEST) if _pictures(row) <= present}
+    return {row["key"] for row in read_rows(path / MANIFEST) if _is_whole(row, present)}
 
 
-def _pictures(row: Row) -> set[str]:
-    """The names of a row's pictures; one that no file has where it names none."""
+def picture_files(row: Row) -> dict[str, str]:
+    """A row's pictures' files by column, `file_name` first; empty where it names none."""
     name = row.get("file_name")
     if not isinstance(name, str):
-        return {""}
+        return {}
     beside = f"{name.rsplit('.', 1)[0]}."
-    others = (value for column, value in row.items() if column.endswith("_file_name"))
-    return {name, *(v for v in others if isinstance(v, str) and v.startswith(beside))}
+    return {"file_name": name} | {
+        column: value
+        for column, value in row.items()
+        if column.endswith("_file_name") and isinstance(value, str) and value.startswith(beside)
+    }
+
+
+def _is_whole(row: Row, present: Set[str]) -> bool:
+    """Whether a row has pictures, and all of them are among the files that are present."""
+    files = picture_files(row)
+    return bool(files) and {*files.values()} <= present

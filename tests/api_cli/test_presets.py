@@ -56,7 +56,8 @@ def test_every_shipped_configuration_is_read_by_its_subcommands_and_no_other(pat
         (tmp_path / "printed.yaml").write_text(config.to_yaml())
         assert config_class.resolve({}, {}, str(tmp_path / "printed.yaml")) == config
         layers = read_yaml(path).get("layer_index") if name == "llava" else None
-        for model in layers if isinstance(layers, dict) else ():
+        layers = layers if isinstance(layers, dict) else {}
+        for model in layers:
             named = config_class.resolve({"model_name": model}, {}, path.stem)
             assert named.to_dict()["layer_index"] == layers[model]
 

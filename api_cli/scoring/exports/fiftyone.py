@@ -1,4 +1,4 @@
-"""FiftyOne: groups of an original and a masked picture, with the map where the run saved it."""
+"""FiftyOne: groups of an original and what a run made of it, with the map where it saved it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api_cli.asking.target import Target, find_targets
+from api_cli.masking.renderings import RENDERINGS
 from api_cli.options.ask import AskConfig
 from api_cli.runs.files import write_whole
 from api_cli.runs.ledger import Row
@@ -41,7 +42,8 @@ for line in (folder / "samples.jsonl").open(encoding="utf-8"):
     for name, path in row["slices"].items():
         sample = fo.Sample(filepath=path, group=group.element(name), **row["fields"])
         for number, relevance in enumerate(maps(row["map"])):
-            sample[f"relevance_{number}"] = fo.Heatmap(map=relevance)
+            if name in row["map_lies_on"]:
+                sample[f"relevance_{number}"] = fo.Heatmap(map=relevance)
         samples.append(sample)
 dataset.add_samples(samples)
 print(dataset)
@@ -62,12 +64,19 @@ def fiftyone(run: Run, folder: Path) -> list[Path]:
 
 
 def _sample(run: Run, row: Row, target: Target, originals: Path) -> dict[str, Any]:
-    masked = run.picture(row).resolve()
-    relevance = masked.with_name(f"{masked.name.rpartition('.')[0]}{MAPS_SUFFIX}")
-    original = _original(row, target, originals)
+    slices = {
+        "masked" if column == "file_name" else column.removesuffix("_file_name"): path.resolve()
+        for column, path in run.pictures(row).items()
+    }
+    stem, _, _ = slices["masked"].name.rpartition(".")
+    relevance = slices["masked"].with_name(f"{stem}{MAPS_SUFFIX}")
+    if (original := _original(row, target, originals)) is not None:
+        slices["original"] = original
+    rendering = RENDERINGS[str(run.settings.get("render", "fade"))]
     return {
-        "slices": {"masked": str(masked)} | ({"original": str(original)} if original else {}),
+        "slices": {name: str(path) for name, path in slices.items()},
         "map": str(relevance) if relevance.exists() else None,
+        "map_lies_on": ["original", *(["masked"] if rendering.in_place else [])],
         "fields": {
             f"sample_{name}" if name in _RESERVED else name.replace("-", "_"): value
             for name, value in {"key": row["key"], **facts(row)}.items()

@@ -1,4 +1,4 @@
-"""inspect_ai: JSON lines for `json_dataset`, the picture by its path and the question beside it."""
+"""inspect_ai: JSON lines for `json_dataset`, pictures by their paths, then the question."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def inspect(run: Run, folder: Path) -> list[Path]:
 
 def _sample(run: Run, row: Row) -> dict[str, Any]:
     text = f"{row['question']}{row.get('prompt') or ''}"
-    picture = {"type": "image", "image": str(run.picture(row).resolve())}
-    content = [picture, {"type": "text", "text": text}]
+    paths = run.pictures(row).values()
+    pictures = [{"type": "image", "image": str(path.resolve())} for path in paths]
+    content = [*pictures, {"type": "text", "text": text}]
     return {
         "id": row["key"],
         "input": [{"role": "user", "content": content}],

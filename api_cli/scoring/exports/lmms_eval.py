@@ -11,7 +11,7 @@ import base64
 import glob
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,9 +28,18 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 _UNKNOWN_PLACE = "LMMS_EVAL"
 _FUNCTIONS = '''"""What the task calls."""
 
+import base64
+import io
+
+from PIL import Image
+
 
 def doc_to_visual(doc):
-    return [doc["image"].convert("RGB")]
+    return [picture(doc[name]).convert("RGB") for name in {pictures}]
+
+
+def picture(value):
+    return Image.open(io.BytesIO(base64.b64decode(value))) if isinstance(value, str) else value
 
 
 def doc_to_text(doc, lmms_eval_specific_kwargs=None):
@@ -90,18 +99,20 @@ def lmms_eval(run: Run, folder: Path) -> list[Path]:
     data = folder / "data"
     rows = [task.change(facts(row)) if task else facts(row) for row in run.rows]
     content: dict[str, Any] = {"task": name, "test_split": "train"}
+    first = task.as_text if task and task.as_text else "image"
+    pictures = [_feature(column, first) for column in run.pictures(run.rows[0])]
     if task and task.as_text:
         data.mkdir(parents=True, exist_ok=True)
         path = data / "rows.jsonl"
-        texts = (base64.b64encode(run.picture(row).read_bytes()).decode() for row in run.rows)
-        write_rows(path, ({**row, task.as_text: t} for row, t in zip(rows, texts, strict=True)))
+        texts = (_as_text(run.pictures(row), first) for row in run.rows)
+        write_rows(path, (row | more for row, more in zip(rows, texts, strict=True)))
         content |= {"dataset_path": "json", "dataset_kwargs": {"data_files": str(path.resolve())}}
     else:
         names = list(link_pictures(run, data))
         for row in rows:
-            row.pop("image", None)  # the name of the original's file, where a task looks for one
-        files = ({"file_name": n} | row for n, row in zip(names, rows, strict=True))
-        write_rows(data / "metadata.jsonl", files)
+            for picture in pictures:  # the name of the original's file, where a task looks for one
+                row.pop(picture, None)
+        write_rows(data / "metadata.jsonl", (n | row for n, row in zip(names, rows, strict=True)))
         # said in full, since `datasets` takes a file called VizWiz_val_... for a split's
         every_file = f"{glob.escape(str(data.resolve()))}/**"
         content |= {
@@ -111,14 +122,29 @@ def lmms_eval(run: Run, folder: Path) -> list[Path]:
     path = folder / f"{name}.yaml"
     if task:
         text = yaml.safe_dump({"include": f"{_place()}/tasks/{task.file}"} | content)
+        ours = ["doc_to_visual"] if len(pictures) > 1 else []  # tasks show one picture
     else:
-        (folder / "functions.py").write_text(_FUNCTIONS, encoding="utf-8")
-        text = yaml.safe_dump(content | _own_task(run.rows[0])) + (
-            "doc_to_visual: !function functions.doc_to_visual\n"
-            "doc_to_text: !function functions.doc_to_text\n"
-        )
+        text = yaml.safe_dump(content | _own_task(run.rows[0]))
+        ours = ["doc_to_visual", "doc_to_text"]
+    if ours:
+        functions = _FUNCTIONS.replace("{pictures}", repr(pictures))
+        (folder / "functions.py").write_text(functions, encoding="utf-8")
+    text += "".join(f"{function}: !function functions.{function}\n" for function in ours)
     path.write_text(text, encoding="utf-8")
     return [path]
+
+
+def _feature(column: str, first: str) -> str:
+    """What `datasets` calls the picture of a column."""
+    return first if column == "file_name" else column.removesuffix("_file_name")
+
+
+def _as_text(pictures: Mapping[str, Path], first: str) -> dict[str, str]:
+    """Pictures as base64, as some tasks have them."""
+    return {
+        _feature(column, first): base64.b64encode(path.read_bytes()).decode()
+        for column, path in pictures.items()
+    }
 
 
 def _own_task(row: Row) -> dict[str, Any]:

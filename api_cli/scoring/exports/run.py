@@ -13,10 +13,19 @@ import yaml
 from api_cli.errors import RunFolderError
 from api_cli.runs.ledger import Row, read_rows
 from api_cli.runs.record import RECORD
-from api_cli.runs.run_folder import MANIFEST
+from api_cli.runs.run_folder import MANIFEST, picture_files
 
 # columns that say how a picture was made, and nothing of the sample
-OURS = ("flat", "image_sha256", "query", "auxiliary_answer", "auxiliary_tokens", "highlighted")
+OURS = (
+    "flat",
+    "image_sha256",
+    "query",
+    "auxiliary_answer",
+    "auxiliary_tokens",
+    "highlighted",
+    "mask_of",
+    "crop_box",
+)
 
 
 class Run(NamedTuple):
@@ -38,8 +47,12 @@ class Run(NamedTuple):
         return str(self.settings.get("dataset"))
 
     def picture(self, row: Row) -> Path:
-        """A row's masked picture."""
+        """A row's masked picture, the first where there are several."""
         return self.folder / str(row["file_name"])
+
+    def pictures(self, row: Row) -> dict[str, Path]:
+        """All of a row's pictures by column, in the order in which a model is shown them."""
+        return {column: self.folder / name for column, name in picture_files(row).items()}
 
 
 def read_run(folder: Path) -> Run:
@@ -63,14 +76,20 @@ def facts(row: Row) -> dict[str, Any]:
     }
 
 
-def link_pictures(run: Run, folder: Path) -> Iterator[str]:
-    """Put every row's picture into a folder, linked where the disk allows it; give their names."""
+def link_pictures(run: Run, folder: Path) -> Iterator[dict[str, str]]:
+    """Put every row's pictures into a folder, linked where the disk allows it.
+
+    Yields:
+        Their names by column, `file_name` first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for row in run.rows:
-        source, target = run.picture(row), folder / str(row["file_name"])
-        target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # another disk
-            shutil.copyfile(source, target)
-        yield target.name
+        pictures = run.pictures(row)
+        for source in pictures.values():
+            target = folder / source.name
+            target.unlink(missing_ok=True)
+            try:
+                os.link(source, target)
+            except OSError:  # another disk
+                shutil.copyfile(source, target)
+        yield {column: source.name for column, source in pictures.items()}

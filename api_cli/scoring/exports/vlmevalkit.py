@@ -67,11 +67,20 @@ def vlmevalkit(run: Run, folder: Path) -> list[Path]:
 def _lines(run: Run, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Rows with their pictures, one at a time."""
     for number, (row, fields) in enumerate(zip(run.rows, rows, strict=True)):
-        picture = base64.b64encode(run.picture(row).read_bytes()).decode("ascii")
+        pictures = [*run.pictures(row).values()]
+        texts = [base64.b64encode(path.read_bytes()).decode("ascii") for path in pictures]
         # MME pairs its questions by the picture's path
         shared = str(row.get("question_id", "")).rpartition("/")[2]
-        path = f"{row.get('category')}/{shared}" if shared else str(row["file_name"])
-        yield {"index": number, "image": picture, "image_path": path} | fields
+        first = f"{row.get('category')}/{shared}" if shared else pictures[0].name
+        paths = [first, *(path.name for path in pictures[1:])]
+        yield {"index": number, "image": _one_or_list(texts), "image_path": _one_or_list(paths)} | (
+            fields
+        )
+
+
+def _one_or_list(texts: list[str]) -> str:
+    """One text as it is; several as the list that VLMEvalKit takes for several pictures."""
+    return texts[0] if len(texts) == 1 else repr(texts)
 
 
 def _fields(row: Row) -> dict[str, Any]:

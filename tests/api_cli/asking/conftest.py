@@ -14,7 +14,7 @@ from api_cli.asking.answers import AnswerSet, read_answers
 from api_cli.asking.ask import Report, ask
 from api_cli.console import Console
 from api_cli.options.ask import AskConfig
-from api_cli.runs.pictures import encode
+from api_cli.runs.pictures import decode, encode
 from api_cli.runs.run_folder import RunFolder
 from datasets_manager import DatasetOptions, get_dataset
 from tests.api_cli.asking.servers import FaultyServer
@@ -60,9 +60,13 @@ def write_run(
     image_format: str = "jpg",
     failed: Sequence[str] = (),
     dataset: str = "imagefolder",
+    pairs: bool = False,
     **options: Any,
 ) -> Path:
-    """A run folder over a dataset, as a run leaves it: darker pictures, rows, record."""
+    """A run folder over a dataset, as a run leaves it: darker pictures, rows, record.
+
+    With `pairs`, each picture is the original, and the darker one goes with it.
+    """
     opened = get_dataset(dataset, root, DatasetOptions(**options))
     path = output / f"APICLIP_{dataset}_m_3" / name
     quality = {} if image_format == "png" else {"quality": 90}
@@ -78,7 +82,11 @@ def write_run(
             folder.fail(fields | {"stage": "read", "error": "OSError: broken"})
             continue
         shade = Image.new("RGB", (32, 24), (sample.index % 256, len(name), 60))
-        images = folder.save_images(sample.key, {"file_name": encode(shade, image_format, 90)})
+        contents = {"file_name": encode(shade, image_format, 90)}
+        if pairs:
+            original = encode(decode(sample.read_image()), image_format, 90)
+            contents = {"file_name": original, "crop_file_name": contents["file_name"]}
+        images = folder.save_images(sample.key, contents)
         made_of = {"image_sha256": hashlib.sha256(sample.read_image()).hexdigest()}
         folder.add({**images, **fields, "question": sample.question, **sample.extra, **made_of})
     folder.close()

@@ -76,7 +76,10 @@ def test_a_prompt_that_is_wrong_says_what_and_where(content, says, tmp_path, run
 
 
 def test_an_unknown_prompt_lists_the_shipped_ones(run, asking):
-    with pytest.raises(UsageError, match="hint, iterative, plain, step_by_step, with_original"):
+    with pytest.raises(
+        UsageError,
+        match="highlighted, hint, iterative, plain, step_by_step, with_crop, with_original",
+    ):
         asking(run, prompt="hnit")
 
 
@@ -97,8 +100,9 @@ def test_the_original_goes_before_the_masked_picture(root, run, asking, server):
 
 def test_pictures_of_a_row_are_sent_in_the_order_of_their_columns(run, asking, server):
     rows = read_json_lines(run / "metadata.jsonl")
-    rows[0] = {"crop_file_name": "k2.jpg", **rows[0]}
+    rows[0] = {"crop_file_name": "k0.crop.jpg", **rows[0]}
     write_json_lines(run / "metadata.jsonl", rows)
+    (run / "k0.crop.jpg").write_bytes((run / "k2.jpg").read_bytes())
     asking(run, range=(0, 1))
     expected = [(run / name).read_bytes() for name in ("k0.jpg", "k2.jpg")]
     assert pictures_of(server.asked[0]) == expected

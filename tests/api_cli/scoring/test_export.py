@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import csv
 import io
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from PIL import Image
 from api_cli.console import Console
 from api_cli.errors import ApipromptError, UsageError
 from api_cli.options.export import TO_ANSWERS, TO_PICTURES, ExportConfig
+from api_cli.runs.pictures import head_of
 from api_cli.scoring.export import export
 from api_cli.scoring.exports import ANSWERS, PICTURES
 from datasets_manager import get_dataset
@@ -31,7 +34,7 @@ QUIET = Console(quiet=True)
 def make_run(tmp_path, photographs):
     """Write a run folder of a dataset's samples, each with the same masked picture."""
 
-    def make(dataset, rows, folder="API_x/5_3_LANCZOS_0"):
+    def make(dataset, rows, folder="API_x/5_3_LANCZOS_0", **settings):
         run = tmp_path / "experiments" / folder
         run.mkdir(parents=True)
         for row in rows:
@@ -40,7 +43,7 @@ def make_run(tmp_path, photographs):
         named = [{"file_name": f"{row['key']}.jpg", **row, **ours} for row in rows]
         write_json_lines(run / "metadata.jsonl", named)
         config = {"dataset": dataset, "data_root": str(tmp_path)}
-        record = {"config": config, "settings": {"dataset": dataset, "format": "jpg"}}
+        record = {"config": config, "settings": {"dataset": dataset, "format": "jpg", **settings}}
         (run / "run.yaml").write_text(yaml.safe_dump(record))
         return run
 
@@ -239,6 +242,79 @@ def test_fiftyone_gets_groups_of_original_and_masked(tmp_path, photographs, make
     assert first["map"] is None
     assert first["fields"]["capability"] == ["ocr", "math"]
     compile(script.read_text(), "load.py", "exec")
+
+
+@pytest.fixture
+def pair_of_mm_vet(tmp_path, photographs, make_run):
+    """A run of two pictures a sample: the original and the crop."""
+    rows = mm_vet_rows(tmp_path, photographs)
+    run = make_run("mmvet", rows, render="pair")
+    lines = read_json_lines(run / "metadata.jsonl")
+    for line in lines:
+        (run / f"{line['key']}.crop.jpg").write_bytes(photographs["tall"].read_bytes())
+        line |= {"crop_file_name": f"{line['key']}.crop.jpg", "crop_box": [0, 0, 9, 9]}
+    write_json_lines(run / "metadata.jsonl", lines)
+    return run
+
+
+def test_inspect_gets_both_pictures_of_a_pair(tmp_path, pair_of_mm_vet):
+    [path] = exported(pair_of_mm_vet, "inspect", tmp_path)
+    for row in read_json_lines(path):
+        *pictures, text = row["input"][0]["content"]
+        names = [f"{row['id']}.jpg", f"{row['id']}.crop.jpg"]
+        assert [Path(picture["image"]).name for picture in pictures] == names
+        assert text["type"] == "text"
+        assert "crop_box" not in row["metadata"]
+
+
+def test_vlmevalkit_gets_both_pictures_of_a_pair_as_lists(tmp_path, pair_of_mm_vet):
+    csv.field_size_limit(sys.maxsize)
+    table, _ = exported(pair_of_mm_vet, "vlmevalkit", tmp_path)
+    with table.open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file, delimiter="\t"))
+    pictures, names = ast.literal_eval(row["image"]), ast.literal_eval(row["image_path"])
+    assert names[1] == "v1_0.crop.jpg"
+    for name, picture in zip(("v1_0.jpg", "v1_0.crop.jpg"), pictures, strict=True):
+        assert base64.b64decode(picture) == (pair_of_mm_vet / name).read_bytes()
+
+
+def test_lmms_eval_gets_both_pictures_of_a_pair(tmp_path, pair_of_mm_vet):
+    [path] = exported(pair_of_mm_vet, "lmms-eval", tmp_path)
+    text = path.read_text()
+    assert "doc_to_visual: !function functions.doc_to_visual" in text
+    assert "doc_to_text" not in text, "the task's own"
+    kwargs = yaml.safe_load(text.replace("!function ", ""))["dataset_kwargs"]
+    loaded = datasets.load_dataset("imagefolder", **kwargs, cache_dir=str(tmp_path / "cache"))
+    functions = runpy.run_path(str(path.parent / "functions.py"))
+    row = loaded["train"][0]
+    sizes = [picture.size for picture in functions["doc_to_visual"](row)]
+    files = (pair_of_mm_vet / name for name in ("v1_0.jpg", "v1_0.crop.jpg"))
+    assert sizes == [head_of(file.read_bytes()).size for file in files]
+
+
+def test_lmms_evals_tasks_of_pictures_as_text_get_both(tmp_path, make_run, photographs):
+    row = {"key": "0", "index": 0, "question": "?", "A": "x", "answer": "A"}
+    run = make_run("HR-Bench-4K", [row], render="pair")
+    (run / "0.crop.jpg").write_bytes(photographs["tall"].read_bytes())
+    [line] = read_json_lines(run / "metadata.jsonl")
+    write_json_lines(run / "metadata.jsonl", [line | {"crop_file_name": "0.crop.jpg"}])
+    [path] = exported(run, "lmms-eval", tmp_path)
+    [row] = read_json_lines(path.parent / "data" / "rows.jsonl")
+    functions = runpy.run_path(str(path.parent / "functions.py"))
+    sizes = [picture.size for picture in functions["doc_to_visual"](row)]
+    assert sizes == [head_of((run / name).read_bytes()).size for name in ("0.jpg", "0.crop.jpg")]
+
+
+def test_fiftyone_gets_a_crop_as_a_slice_and_maps_where_they_lie(tmp_path, pair_of_mm_vet):
+    samples, _ = exported(pair_of_mm_vet, "fiftyone", tmp_path)
+    first, _ = read_json_lines(samples)
+    assert list(first["slices"]) == ["masked", "crop", "original"]
+    assert first["slices"]["crop"].endswith("v1_0.crop.jpg")
+    assert first["map_lies_on"] == ["original", "masked"]
+    record = (pair_of_mm_vet / "run.yaml").read_text()
+    (pair_of_mm_vet / "run.yaml").write_text(record.replace("render: pair", "render: warp"))
+    samples, _ = exported(pair_of_mm_vet, "fiftyone", tmp_path)
+    assert read_json_lines(samples)[0]["map_lies_on"] == ["original"]
 
 
 def test_what_is_not_said_is_asked_for(tmp_path):
