@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,14 @@ SIDES: tuple[Kind, ...] = ("left", "right", "above", "below")
 SIZES = {"under 11 %": 0.11, "11 to 16 %": 0.16, "16 to 24 %": 0.24, "over 24 %": 1.0}
 
 
-def draw(level: Level | None, seed: int, index: int, side: int = SIDE) -> tuple[Scene, Question]:
-    """Scene and question number `index`."""
-    kind, turn = KINDS[index % len(KINDS)], index // len(KINDS)
+def draw(
+    level: Level | None, seed: int, index: int, kinds: Sequence[str] = KINDS
+) -> tuple[Scene, Question]:
+    """Scene and question number `index`; kinds take turns."""
+    kind, turn = kinds[index % len(kinds)], index // len(kinds)
     for attempt in range(1000):
         rng = np.random.default_rng((STUDY, seed, index, attempt))
-        scene = compose_level(rng, side, side, level) if level else compose(rng, side, side)
+        scene = compose_level(rng, SIDE, SIDE, level) if level else compose(rng, SIDE, SIDE)
         question = _ask(rng, scene, kind, turn)
         if question is not None:
             return scene, question
@@ -99,12 +102,14 @@ def study_row(key: str, file_name: str, scene: Scene, question: Question) -> dic
     }
 
 
-def write(folder: Path, level: Level | None, seed: int, count: int) -> None:
+def write(
+    folder: Path, level: Level | None, seed: int, count: int, kinds: Sequence[str] = KINDS
+) -> None:
     """Write `images/NNNN.jpg` and `metadata.jsonl` into the folder."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     lines = []
     for index in range(count):
-        scene, question = draw(level, seed, index)
+        scene, question = draw(level, seed, index, kinds)
         key = f"{index:04d}"
         name = f"images/{key}.jpg"
         Image.fromarray(scene.image).save(folder / name, quality=QUALITY)
@@ -120,9 +125,10 @@ def main() -> None:
     parser.add_argument("--level", choices=LEVELS, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenes", type=int, default=400)
+    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--output", type=Path, required=True, help="folder to write into")
     args = parser.parse_args()
-    write(args.output, LEVELS[args.level], args.seed, args.scenes)
+    write(args.output, LEVELS[args.level], args.seed, args.scenes, args.kinds)
 
 
 if __name__ == "__main__":

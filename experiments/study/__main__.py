@@ -17,7 +17,7 @@ from pathlib import Path
 from api_cli.errors import ApipromptError, UsageError
 from datasets_manager import DatasetError
 from experiments.study.any_set import AnySet, commands
-from experiments.study.drawn import LEVELS, Plan, study_level
+from experiments.study.drawn import LEVELS, Plan, confirm, study_level
 from experiments.study.page import write_page
 from experiments.study.plots import draw_plots
 from experiments.study.program import apiprompt, line
@@ -40,10 +40,12 @@ def main() -> None:
 
 def study_drawn_scenes(args: argparse.Namespace) -> None:
     """Every level, then the page."""
-    plan = Plan(args.work, args.model or "demo-answerer", args.scenes, args.report_scenes)
+    sizes = (args.scenes, args.report_scenes, args.confirm_scenes)
+    plan = Plan(args.work, args.model or "demo", *sizes)
     results = [study_level(level, plan) for level in args.levels]
+    confirmed = confirm(results, plan)
     page: Path = args.page
-    write_page(page, results, draw_plots(results, page.with_suffix("")))
+    write_page(page, results, confirmed, draw_plots(results, page.with_suffix("")))
     print(page)
 
 
@@ -67,10 +69,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.study", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--work", type=Path, default=WORK, help="folder of all that is made")
-    parser.add_argument("--model", help="who is asked; default demo-answerer, in this process")
+    parser.add_argument("--model", help="who is asked; default demo, in this process")
     drawn = parser.add_argument_group("drawn scenes")
     drawn.add_argument("--scenes", type=int, default=200, help="a level, to choose settings on")
-    drawn.add_argument("--report-scenes", type=int, default=600, help="others, to report on")
+    drawn.add_argument("--report-scenes", type=int, default=400, help="others, to report on")
+    drawn.add_argument(
+        "--confirm-scenes", type=int, default=600, help="further ones, where masks help most"
+    )
     drawn.add_argument("--levels", nargs="+", choices=LEVELS, default=LEVELS)
     drawn.add_argument("--page", type=Path, default=ROOT / "docs" / "study.md")
     other = parser.add_argument_group("any set")

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from api_cli.runs.record import RECORD
 from experiments.study.controls import (
     MaskOf,
@@ -24,7 +26,9 @@ from experiments.study.recipes import RECIPES, Recipe
 DRAWING = Path(__file__).parents[1] / "demo" / "make_study.py"
 LEVELS = ("ordinary", "look-alikes", "crowded", "noisy")
 ALL = ""  # the group of all questions
-TO_CHOOSE, TO_REPORT = 1, 2  # seeds of scenes
+TO_CHOOSE, TO_REPORT, TO_CONFIRM = 1, 2, 3  # seeds of scenes
+CONFIRMED = 3  # kinds of question at a level that are looked at again
+SHUFFLE = ("--shuffle-masks", "0")
 SHUFFLED = "another scene's mask"
 BOXES: Mapping[str, MaskOf] = {
     "true boxes": true_boxes,
@@ -44,12 +48,14 @@ class Plan(NamedTuple):
         model: as `apiprompt ask --backend hf` takes it.
         scenes: a level, to choose settings on.
         report_scenes: fresh ones a level, to report on.
+        confirm_scenes: further ones of one level and kind of question.
     """
 
     work: Path
     model: str
     scenes: int
     report_scenes: int
+    confirm_scenes: int
 
 
 class Setting(NamedTuple):
@@ -89,11 +95,11 @@ def study_level(level: str, plan: Plan) -> dict[str, Any]:
     out = work / "reporting"
     names = list(dict.fromkeys([reference, *chosen.values()]))
     runs = [
-        _again(by_name[name], to_report, out, "--save-maps" if name == reference else "--quiet")
+        _again(by_name[name].run, to_report, out, *["--save-maps"][: name == reference])
         for name in names
     ]
     [of_reference] = [run for name, run in zip(names, runs, strict=True) if name == reference]
-    runs.append(_again(by_name[reference], to_report, out, "--shuffle-masks", "0"))
+    runs.append(_again(by_name[reference].run, to_report, out, *SHUFFLE))
     controls = {INVERTED: inverted(of_reference), **BOXES}
     for name, mask_of in controls.items():
         runs.append(write_control(of_reference, name.replace(" ", "-"), mask_of))
@@ -106,12 +112,38 @@ def study_level(level: str, plan: Plan) -> dict[str, Any]:
         "report_scenes": plan.report_scenes,
         "reference": reference,
         "chosen": chosen,
+        "runs": {name: str(by_name[name].run) for name in names[: len(names) - len(controls) - 1]},
         "choice": choice,
         "report": _compare(answers, names, "kind"),
         "sizes": _compare(answers, names, "size"),
     }
     (work / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results
+
+
+def confirm(results: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any]]:
+    """Where masks seem to help most, looked at again on many further scenes of that kind alone.
+
+    Returns:
+        A level, a kind, the setting that was chosen for it, and rows on the further scenes, for
+        each; most promising first, by the lower end of the interval on the reported scenes.
+    """
+    promising = []
+    for level in results:
+        for row in level["report"]:
+            if row["group"] and row["setting"] == level["chosen"].get(row["group"]):
+                promising.append((row["low"], level["level"], row["group"], level))
+    confirmed = []
+    for _, name, kind, level in sorted(promising, key=lambda one: -one[0])[:CONFIRMED]:
+        setting = level["chosen"][kind]
+        work = plan.work / name
+        folder = work / f"scenes-{kind}"
+        scenes = _draw(name, TO_CONFIRM, plan.confirm_scenes, folder, "--kinds", kind)
+        run, out = Path(level["runs"][setting]), work / f"confirming-{kind}"
+        runs = [_again(run, scenes, out), _again(run, scenes, out, *SHUFFLE)]
+        rows = _compare(_ask(runs, plan.model), [setting, SHUFFLED])
+        confirmed.append({"level": name, "kind": kind, "setting": setting, "rows": rows})
+    return confirmed
 
 
 def best_by_group(rows: Rows) -> dict[str, str]:
@@ -125,11 +157,11 @@ def best_by_group(rows: Rows) -> dict[str, str]:
     return {group: row["setting"] for group, row in best.items()}
 
 
-def _draw(level: str, seed: int, scenes: int, folder: Path) -> Path:
+def _draw(level: str, seed: int, scenes: int, folder: Path, *more: str) -> Path:
     """An image folder of that many scenes; made if it is not there."""
     table = folder / "metadata.jsonl"
     if not table.exists() or len(table.read_text(encoding="utf-8").splitlines()) != scenes:
-        words = ("--level", level, "--seed", seed, "--scenes", scenes, "--output", folder)
+        words = ("--level", level, "--seed", seed, "--scenes", scenes, "--output", folder, *more)
         subprocess.run([sys.executable, str(DRAWING), *map(str, words)], check=True)
     return folder
 
@@ -145,11 +177,12 @@ def _mask(scenes: Path, out: Path) -> Iterator[Setting]:
             yield Setting(name, recipe, run)
 
 
-def _again(setting: Setting, scenes: Path, out: Path, *flags: str) -> Path:
-    """The same setting on other scenes; a run's record is a configuration."""
-    words = ("--config", setting.run / RECORD, *_of(scenes, out), "--quiet", *flags)
-    [run] = apiprompt(setting.recipe.command, *words)
-    return Path(run)
+def _again(run: Path, scenes: Path, out: Path, *flags: str) -> Path:
+    """A run's setting on other scenes; its record is a configuration."""
+    record = yaml.safe_load((run / RECORD).read_text(encoding="utf-8"))
+    words = ("--config", run / RECORD, *_of(scenes, out), "--quiet", *flags)
+    [again] = apiprompt(record["settings"]["method"], *words)
+    return Path(again)
 
 
 def _of(scenes: Path, out: Path) -> tuple[object, ...]:
@@ -158,14 +191,14 @@ def _of(scenes: Path, out: Path) -> tuple[object, ...]:
 
 def _ask(runs: Sequence[Path], model: str) -> list[str]:
     """Folders of answers: the originals' first, then those of each run in order."""
-    words = ("--backend", "hf", "--model", model, "--batch-size", 16, "--max-tokens", 12)
-    *masked, plain = apiprompt("ask", *runs, "--plain", *words, "--quiet")
+    words = ("--backend", "hf", "--model", model, "--precision", "bf16", "--batch-size", 32)
+    *masked, plain = apiprompt("ask", *runs, "--plain", *words, "--max-tokens", 12, "--quiet")
     return [plain, *masked]
 
 
-def _compare(answers: Sequence[str], names: Sequence[str], by: str) -> Rows:
-    """Rows of the comparison by a column, its settings under these names."""
-    printed = apiprompt("compare", *answers, "--by", by, "--table", "json", "--quiet")
-    rows: Rows = json.loads("\n".join(printed))["rows"]
+def _compare(answers: Sequence[str], names: Sequence[str], by: str = "") -> Rows:
+    """Rows of the comparison, by a column or of all alone, its settings under these names."""
+    words = (*answers, *(["--by", by] if by else []), "--table", "json", "--quiet")
+    rows: Rows = json.loads("\n".join(apiprompt("compare", *words)))["rows"]
     every = ["plain", *names]  # in each group in this order
     return [row | {"setting": every[number % len(every)]} for number, row in enumerate(rows)]

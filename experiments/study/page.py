@@ -33,15 +33,10 @@ class Cell(NamedTuple):
     row: Mapping[str, Any]
     p_holm: float
 
-    @property
-    def wins(self) -> bool:
-        """More than CLEAR points with an interval clear of zero."""
-        return bool(self.row["difference"] > CLEAR and self.row["low"] > 0)
 
-    @property
-    def loses(self) -> bool:
-        """An interval below zero."""
-        return bool(self.row["high"] < 0)
+def wins(row: Mapping[str, Any]) -> bool:
+    """More than CLEAR points with an interval clear of zero."""
+    return bool(row["difference"] > CLEAR and row["low"] > 0)
 
 
 def cells(results: Results) -> list[Cell]:
@@ -58,12 +53,15 @@ def cells(results: Results) -> list[Cell]:
     return [Cell(*cell, p) for cell, p in zip(found, corrected, strict=True)]
 
 
-def write_page(page: Path, results: Results, pictures: Mapping[str, Path]) -> None:
+def write_page(
+    page: Path, results: Results, confirmed: Results, pictures: Mapping[str, Path]
+) -> None:
     """Put tables and pictures between the page's marks.
 
     Args:
         page: with the marks in it.
         results: of the levels.
+        confirmed: what was looked at again.
         pictures: files of plots, by what they show.
     """
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
@@ -73,7 +71,7 @@ def write_page(page: Path, results: Results, pictures: Mapping[str, Path]) -> No
         for title, path in pictures.items()
     ]
     parts = [_about(results), *shown, *_cells_table(results), *_controls(results)]
-    parts += [*_sizes(results), *_choice(results)]
+    parts += [*_confirmed(confirmed), *_sizes(results), *_choice(results)]
     page.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}", "utf-8")
 
 
@@ -90,7 +88,7 @@ def _cells_table(results: Results) -> list[str]:
     lines = []
     for cell in cells(results):
         row = cell.row
-        mark = " **wins**" if cell.wins else " loses" if cell.loses else ""
+        mark = " **wins**" if wins(row) else " loses" if row["high"] < 0 else ""
         lines.append(
             (
                 cell.level,
@@ -122,6 +120,31 @@ def _controls(results: Results) -> list[str]:
         head = (level["level"], *(kind or "all" for kind in kinds))
         parts.append(table(head, [plain, *lines]))
     return parts
+
+
+def _confirmed(confirmed: Results) -> list[str]:
+    lines = []
+    for one in confirmed:
+        rows = {row["setting"]: row for row in one["rows"]}
+        row = rows[one["setting"]]
+        lines.append(
+            (
+                one["level"],
+                one["kind"],
+                str(row["n"]),
+                f"{rows['plain']['score']:.1f}",
+                one["setting"],
+                f"{effect(row)}{' **wins**' if wins(row) else ''}",
+                f"{row['won']}/{row['lost']}",
+                f"{row['p_holm']:.2g}",
+                effect(rows[SHUFFLED]),
+            )
+        )
+    head = ("scenes", "question", "n", "plain", "setting", "difference", "won/lost", "p, Holm")
+    return [
+        "### Where masks seemed to help most, on further scenes of that kind alone",
+        table((*head, SHUFFLED), lines),
+    ]
 
 
 def _sizes(results: Results) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from experiments.study import __main__ as study
 from experiments.study import drawn
 from experiments.study.controls import inverted, true_boxes, write_control
 from experiments.study.drawn import Plan, best_by_group, study_level
-from experiments.study.page import BEGIN, END, cells, write_page
+from experiments.study.page import BEGIN, END, cells, wins, write_page
 from experiments.study.program import apiprompt
 from experiments.study.recipes import Recipe
 from tests.api_cli.asking.servers import FaultyServer
@@ -63,7 +64,7 @@ def test_the_lines_of_the_page_are_those_that_the_study_runs(monkeypatch, capsys
     text = PAGE.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = [" ".join(line.split()) for line in text.splitlines() if line.startswith("    ")]
     [one_go] = [line for line in blocks if "--dataset mmvet" in line and "study" in line]
-    words = one_go.partition("experiments.study")[2].split()
+    words = shlex.split(one_go.partition("experiments.study")[2])
     run(monkeypatch, *words, "--dry-run")
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 5
@@ -115,7 +116,7 @@ def test_a_level_is_chosen_on_some_scenes_and_reported_on_others(tmp_path, monke
         boxed(tmp_path / "crowded" / part, 6)
     recipes = (Recipe("API-CLIP", "clip", ("--grayscale", "0,128"), fades=True),)
     monkeypatch.setattr(drawn, "RECIPES", recipes)
-    plan = Plan(tmp_path, "demo", scenes=6, report_scenes=6)
+    plan = Plan(tmp_path, "demo", scenes=6, report_scenes=6, confirm_scenes=6)
     first = study_level("crowded", plan)
     names = [row["setting"] for row in first["report"]]
     assert names[:2] == ["plain", first["reference"]]
@@ -139,17 +140,21 @@ def test_the_page_says_where_masks_win_and_lose_and_keeps_what_people_wrote(tmp_
     controls = dict.fromkeys([drawn.SHUFFLED, drawn.INVERTED, *drawn.BOXES], -9.0)
     choice = rows_of("", a=1.0, b=2.0) + rows_of("count", a=4.0, b=-3.0)
     assert best_by_group(choice) == {"": "b", "count": "a"}
+    report = rows_of("", a=-1.0, b=-5.0, **controls)
+    report += rows_of("count", a=3.0, b=-2.0, **controls)
     level = {
         "level": "crowded", "model": "demo", "scenes": 10, "report_scenes": 20,
         "reference": "b", "chosen": best_by_group(choice), "choice": choice, "sizes": [],
-        "report": rows_of("", a=-1.0, b=-5.0, **controls) + rows_of("count", a=3.0, b=-2.0, **controls),
+        "report": report,
     }  # fmt: skip
-    found = {cell.kind: cell for cell in cells([level])}
-    assert (found["count"].wins, found["count"].loses) == (True, False)
-    assert (found[""].wins, found[""].loses) == (False, True)
+    found = {cell.kind: wins(cell.row) for cell in cells([level])}
+    assert found == {"": False, "count": True}
+    rows = rows_of("", a=3.0, **{drawn.SHUFFLED: -8.0})
+    again = [row | {"p_holm": 0.01} for row in rows]
+    confirmed = {"level": "crowded", "kind": "count", "setting": "a", "rows": again}
     page = tmp_path / "study.md"
     page.write_text(f"Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n")
-    write_page(page, [level], {"What masks change": tmp_path / "study" / "kinds.svg"})
+    write_page(page, [level], [confirmed], {"What masks change": tmp_path / "study" / "kinds.svg"})
     text = page.read_text()
     assert text.startswith("Before\n")
     assert text.endswith("\n\nAfter\n")
