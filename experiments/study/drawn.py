@@ -75,12 +75,26 @@ class Setting(NamedTuple):
 def study_level(level: str, plan: Plan) -> dict[str, Any]:
     """Choose and report on scenes of one level; all of it goes on where it stopped.
 
+    What `results.json` has of the same plan is taken from there.
+
     Returns:
         What `results.json` holds: `chosen`, the setting that did best on the first scenes by group
         of questions; `choice`, rows on those scenes; `report` and `sizes`, rows on the fresh ones,
         by kind of question and by size of the thing.
     """
     work = plan.work / level
+    kept = work / "results.json"
+    made_by = {
+        "level": level,
+        "model": plan.model,
+        "scenes": plan.scenes,
+        "report_scenes": plan.report_scenes,
+        "recipes": [list(map(str, (r.name, r.command, *r.flags))) for r in RECIPES],
+    }
+    if kept.exists():
+        before: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        if before.items() >= made_by.items():
+            return before
     to_choose = _draw(level, TO_CHOOSE, plan.scenes, work / "scenes-to-choose")
     to_report = _draw(level, TO_REPORT, plan.report_scenes, work / "scenes-to-report")
 
@@ -105,11 +119,7 @@ def study_level(level: str, plan: Plan) -> dict[str, Any]:
         runs.append(write_control(of_reference, name.replace(" ", "-"), mask_of))
     answers = _ask(runs, plan.model)
     names += [SHUFFLED, *controls]
-    results = {
-        "level": level,
-        "model": plan.model,
-        "scenes": plan.scenes,
-        "report_scenes": plan.report_scenes,
+    results = made_by | {
         "reference": reference,
         "chosen": chosen,
         "runs": {name: str(by_name[name].run) for name in names[: len(names) - len(controls) - 1]},
@@ -117,7 +127,7 @@ def study_level(level: str, plan: Plan) -> dict[str, Any]:
         "report": _compare(answers, names, "kind"),
         "sizes": _compare(answers, names, "size"),
     }
-    (work / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results
 
 
