@@ -41,7 +41,11 @@ def _panels(results: Results, path: Path, part: str, groups: Any, *, controls: b
 
     width = max(4.0, 2.6 * len(results))
     figure, axes = plt.subplots(
-        1, len(results), figsize=(width, 0.55 * len(groups) + 1.3), sharey=True, squeeze=False
+        1,
+        len(results),
+        figsize=(width, 0.55 * len(groups) + (1.8 if controls else 1.3)),
+        sharey=True,
+        squeeze=False,
     )
     for axis, level in zip(axes[0], results, strict=True):
         rows = {(row["group"], row["setting"]): row for row in level[part]}
@@ -62,8 +66,15 @@ def _panels(results: Results, path: Path, part: str, groups: Any, *, controls: b
     if controls:
         handles, labels = axes[0][0].get_legend_handles_labels()
         found = dict(zip(labels, handles, strict=True))  # each once
-        figure.legend(found.values(), found.keys(), loc="lower center", ncols=5, frameon=False)
-    figure.tight_layout(rect=(0, 0.07 if controls else 0, 1, 1))
+        figure.legend(
+            found.values(),
+            found.keys(),
+            loc="lower center",
+            ncols=3,
+            frameon=False,
+            columnspacing=1,
+        )
+    figure.tight_layout(rect=(0, 0.12 if controls else 0, 1, 1))
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
     return path
@@ -73,4 +84,4 @@ def _interval(axis: Any, place: float, row: Mapping[str, Any]) -> None:
     """A setting's difference with its interval: green above zero, red below, grey across."""
     colour = GAIN if row["low"] > 0 else LOSS if row["high"] < 0 else OPEN
     axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=2.5)
-    axis.plot(row["difference"], place, "o", color=colour, ms=6)
+    axis.plot(row["difference"], place, "o", color=colour, ms=6, label="the chosen mask")
