@@ -58,10 +58,10 @@ class Config:
         if config_file is not None:
             path, keys = read_config(config_file, cls.command)
             values |= parse_all(options, keys, lambda name: f"{path}: {name}")
-            if cls.command != ASK:  # said now, and not when it is too late
-                of_ask = next((c for c in _configs() if c.command == ASK), cls)
+            if cls.command != ASK:  # what ask will find wrong is said now, where it is known
                 there = section(read_yaml(path), path)
-                parse_all(of_ask.options(), there, lambda name: f"{path}: {ASK}: {name}")
+                for of_ask in (c for c in _configs() if c.command == ASK):
+                    parse_all(of_ask.options(), there, lambda name: f"{path}: {ASK}: {name}")
         variables = {
             name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
             for name, value in environment.items()

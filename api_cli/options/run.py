@@ -140,11 +140,13 @@ class RunConfig(DataConfig):
         MASK,
         ("fade",),
         parsers.several(
-            parsers.one_of("fade", "blur", "black", "outline", "crop", "pair", "warp", "heat")
+            parsers.one_of(
+                *("fade", "blur", "black", "outline", "crop", "pair", "cutout", "warp", "heat")
+            )
         ),
         "NAME,...",
         "What is made of mask and picture: fade, blur, black, outline, crop, pair (original and "
-        "crop), warp, heat.",
+        "crop), cutout (black, then crop), warp, heat.",
     )
     shuffle_masks: int | None = option(
         MASK,

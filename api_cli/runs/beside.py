@@ -146,20 +146,20 @@ class Beside:
 
 def _to_mask(given: Sequence[Path], console: Console) -> list[Path]:
     """The pictures, each once, without what this program has made of one of the others."""
-    pictures = list({os.path.abspath(path): path for path in given}.values())  # noqa: PTH100
-    for path in pictures:
+    pictures = {os.path.abspath(path): path for path in given}  # noqa: PTH100
+    for path in pictures.values():
         if path.is_dir():
             raise UsageError(
                 f"{path} is a folder: name pictures, or use --dataset imagefolder --data-root "
                 f"{path}"
             )
-    names = {name for path in pictures for name in (str(path), stem_of(str(path)))}
-    own = [path for path in pictures if masked_of(str(path)) in names]
+    names = {*pictures, *map(stem_of, pictures)}
+    own = [path for whole, path in pictures.items() if masked_of(whole) in names]
     if own:
         console.say(
             f"left out: {len(own)} results of this program ({', '.join(map(str, own[:5]))})"
         )
-    return [path for path in pictures if path not in own]
+    return [path for path in pictures.values() if path not in own]
 
 
 def _file(output: Path, picture: Path, overwrite: bool) -> Target | None:

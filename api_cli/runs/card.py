@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from api_cli.masking.renderings import RENDERINGS
 from api_cli.runs.files import write_whole
 
 CARD = "README.md"
@@ -52,13 +53,14 @@ def _card(settings: Mapping[str, Any], columns: Mapping[str, Any], endings: Iter
         head["dataset_info"] = {"features": _features(columns)}
     front = yaml.safe_dump(head, sort_keys=False, width=10_000, default_flow_style=None)
     made = "\n".join(f"- {name}: {_inline(value)}" for name, value in settings.items())
+    about = RENDERINGS[settings.get("render", "fade")].about
     return f"""---
 {front}---
 {_MADE}
 
 # Masked images of {_inline(settings.get("dataset", "a dataset"))}
 
-Attention prompting on images: what does not matter for each image's question is faded. Made by
+Attention prompting on images, for each image's own question: {about}. Made by
 `apiprompt` in these settings (`run.yaml` has all of them, and the versions):
 
 {made}

@@ -18,6 +18,7 @@ from experiments.bench import (
     one_device,
     processes,
     published,
+    renderings,
     second_run,
     shared_pictures,
     sweep,
@@ -73,6 +74,14 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "ledgers": (
         "Rows of manifests: added, mended, opened",
         lambda: ledgers.measure(40_000, 20_000, 200_000),
+    ),
+    "renderings": (
+        "CPU milliseconds of each rendering, photographs of a megapixel",
+        lambda: renderings.measure(6, 7),
+    ),
+    "twelve-renderings": (
+        "A run of twelve renderings from kept maps against decoding, drawing and encoding alone",
+        lambda: renderings.twelve(24, 5),
     ),
     "processes": ("The same pictures from several processes", processes.measure),
 }

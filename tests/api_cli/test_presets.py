@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,17 @@ def test_what_a_file_gets_wrong_is_named(config_class, content, says, tmp_path):
     with pytest.raises(UsageError) as error:
         config_class.resolve({}, {}, str(path))
     assert says in str(error.value)
+
+
+@pytest.mark.process
+def test_a_preset_is_read_where_nothing_of_ask_is_imported():
+    script = (
+        "from api_cli.options.llava import LlavaConfig\n"
+        "print(LlavaConfig.resolve({'model_name': '7b'}, {}, 'vea').layer_index[0])"
+    )
+    words = [sys.executable, "-c", script]
+    process = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert process.stdout == "14+15+17+19\n"
 
 
 def test_help_lists_the_configurations_that_fit_the_subcommand(monkeypatch):

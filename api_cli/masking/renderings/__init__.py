@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from api_cli.masking.renderings.black import black
 from api_cli.masking.renderings.blur import blur
-from api_cli.masking.renderings.crop import crop, pair
+from api_cli.masking.renderings.crop import crop, cutout, pair
 from api_cli.masking.renderings.fade import fade
 from api_cli.masking.renderings.heat import heat
 from api_cli.masking.renderings.outline import outline
@@ -43,6 +43,7 @@ RENDERINGS = {
     "outline": Rendering(outline, "the parts that matter are outlined in red"),
     "crop": Rendering(crop, "the part that matters, enlarged", in_place=False),
     "pair": Rendering(pair, "the whole image, and the part that matters enlarged"),
+    "cutout": Rendering(cutout, "the parts that matter alone, enlarged", in_place=False),
     "warp": Rendering(warp, "what matters is stretched, all else shrunk", in_place=False),
     "heat": Rendering(heat, "the mask in colours over the image, for people"),
 }

@@ -9,7 +9,7 @@ from api_cli.masking.renderings.scene import Rendered, Scene
 from api_cli.masking.settings import MaskSettings
 
 COLOUR = (255, 0, 0)
-WIDTH = 0.006
+WIDTH = 0.01
 """Of the line, as a share of the image's longer side; at least a pixel."""
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LlavaForConditionalGeneration
 
 from api_cli.relevance import Read
 
+# transformers 5.24 gave the argument a new name
+_takes = inspect.signature(LlavaForConditionalGeneration.forward).parameters
+CACHE = "cache" if "cache" in _takes else "past_key_values"
 _FACTS = dict[str, Any]
 
 
@@ -61,25 +65,34 @@ class Answering:
         return int(self.model.config.get_text_config(decoder=True).num_attention_heads)
 
     def _generate(
-        self, ids: torch.Tensor, mask: torch.Tensor, answered: bool, looked_at: Mapping[str, Any]
-    ) -> torch.Tensor:
-        """The tokens of answers, (B, S), on the CPU.
+        self, ids: torch.Tensor, mask: torch.Tensor, looked_at: Mapping[str, Any], answered: bool
+    ) -> torch.Tensor | None:
+        """The tokens of answers, (B, S), on the CPU; None where only the prompt is to be read.
 
         Args:
             ids: (B, T), prompts of one length.
             mask: (B, T), 0 at padding.
-            answered: whether more than the prompt's own pass is wanted.
             looked_at: what else the model is given.
+            answered: whether the prompt's pass alone does not do.
         """
         device = self.model.device
-        sequences = self.model.generate(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            **({} if answered else {"max_new_tokens": 1}),
-            **looked_at,
+        ids, mask = ids.to(device), mask.to(device)
+        cache: Any = looked_at.get(CACHE)
+        base = self.model.model
+        if not answered and looked_at.keys() == {CACHE} and not hasattr(base, "rope_deltas"):
+            # not by `generate`, whose own work is that of several passes of a small model
+            start = cache.get_seq_length()
+            positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, start:]
+            base(
+                input_ids=ids[:, start:], attention_mask=mask, position_ids=positions,
+                use_cache=True, **looked_at,
+            )  # fmt: skip
+            return None
+        length = {} if answered else {"max_new_tokens": 1}
+        sequences: torch.Tensor = self.model.generate(
+            input_ids=ids, attention_mask=mask, **length, **looked_at
         )
-        answers: torch.Tensor = sequences[:, ids.shape[1] :].cpu()
-        return answers
+        return sequences[:, ids.shape[1] :].cpu() if answered else None
 
     def _answer(
         self, maps: torch.Tensor, tokens: torch.Tensor | None, reads: Sequence[Read]
@@ -141,8 +154,18 @@ def pass_weights(tokens: str, counted: torch.Tensor) -> torch.Tensor:
     return weights / weights.sum()
 
 
-def in_turn(number: int, unanswered: Collection[int]) -> list[list[int]]:
-    """Rows that go through the model together: those without an answer first, if there are any."""
+class Turn(NamedTuple):
+    """Rows that go through the model together, and whether they are answered."""
+
+    rows: list[int]
+    answered: bool
+
+
+def in_turn(number: int, unanswered: Collection[int]) -> list[Turn]:
+    """All rows, those without an answer first, if there are any."""
     rows = range(number)
-    turns = ([r for r in rows if r in unanswered], [r for r in rows if r not in unanswered])
-    return [turn for turn in turns if turn]
+    turns = (
+        Turn([row for row in rows if row in unanswered], answered=False),
+        Turn([row for row in rows if row not in unanswered], answered=True),
+    )
+    return [turn for turn in turns if turn.rows]

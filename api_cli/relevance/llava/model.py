@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
-from transformers import (
-    DynamicCache,
-    LlavaForConditionalGeneration,
-)
+from transformers import DynamicCache
 
 from api_cli.options.prompt import (
     IMAGE,
@@ -23,7 +19,7 @@ from api_cli.options.prompt import (
 )
 from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
-from api_cli.relevance.llava.answering import Answering, in_turn
+from api_cli.relevance.llava.answering import CACHE, Answering, in_turn
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
 from api_cli.relevance.llava.prefix import (
     Layer,
@@ -40,11 +36,7 @@ from api_cli.relevance.llava.tokens import tokenize
 from api_cli.relevance.sharing import Shared, share_pictures
 from api_cli.relevance.square import Square, check_choices
 
-# transformers 5.24 gave the argument a new name
-__all__ = ["CACHE", "LlavaRelevance", "attention_map"]
-
-_takes = inspect.signature(LlavaForConditionalGeneration.forward).parameters
-CACHE = "cache" if "cache" in _takes else "past_key_values"
+__all__ = ["LlavaRelevance", "attention_map"]
 
 
 class LlavaRelevance(Answering):
@@ -180,12 +172,13 @@ class LlavaRelevance(Answering):
 
         found: dict[int, Relevance] = {}
         turns = in_turn(len(images), unanswered)
-        for turn, rows in enumerate(turns):
+        for turn in turns:
+            rows = turn.rows
             if is_shared:
                 looked_at = {}
                 owner = [shared.owner[row] for row in rows]
                 cache = fill_cache(self._text_config, hand_out(parts, owner))
-                parts = parts if turn < len(turns) - 1 else []  # its memory is not needed any more
+                parts = parts if turn is not turns[-1] else []  # so that its memory can be used
             else:
                 pixels = torch.stack([images[row].pixels for row in rows])
                 looked_at = {"pixel_values": pixels.to(self.model.device, self.model.dtype)}
@@ -193,12 +186,10 @@ class LlavaRelevance(Answering):
             ids, mask = (tensor[rows] for tensor in padded)
             places = (ids == image_token).nonzero()[:, 1].view(len(rows), -1)  # (B, N)
             with reading(self.model.model.language_model.layers, asked, places) as readers:
-                answers = self._generate(
-                    ids, mask, rows[0] not in unanswered, {**looked_at, CACHE: cache}
-                )
+                answers = self._generate(ids, mask, {**looked_at, CACHE: cache}, turn.answered)
             maps = readers.maps  # (S, B, R, N)
             for b, row in enumerate(rows):
-                answer = None if row in unanswered else answers[b]
+                answer = None if answers is None else answers[b]
                 found[row] = self._result(maps[:, b], answer, asked, images[row])
         if prefix:
             start = int(places[-1, -1]) + 1 - len(prefix)

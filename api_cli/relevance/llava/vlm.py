@@ -17,9 +17,8 @@ from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.fit import GridPart
-from api_cli.relevance.llava.answering import Answering, in_turn
+from api_cli.relevance.llava.answering import CACHE, Answering, in_turn
 from api_cli.relevance.llava.blocks import Block, Blocks
-from api_cli.relevance.llava.model import CACHE
 from api_cli.relevance.llava.prefix import Layer, fill_cache, hand_out, layers_of, pad
 from api_cli.relevance.llava.readers import EAGER, SDPA, reading
 from api_cli.relevance.llava.views import map_size, one_map
@@ -176,7 +175,7 @@ class VlmRelevance(Answering):
 
         device = self.model.device
         found: dict[int, Relevance] = {}
-        for rows in in_turn(len(images), unanswered):
+        for rows, answered in in_turn(len(images), unanswered):
             of_picture = (
                 self._hand_out(prefixes, [shared.owner[row] for row in rows])
                 if is_shared
@@ -187,12 +186,10 @@ class VlmRelevance(Answering):
             looked_at = {name: of_all[rows].to(device) for name, of_all in kinds.items()}
             there = None if is_token is None else is_token[rows]
             with reading(self._decoder.layers, asked, places[rows], there) as readers:
-                answers = self._generate(
-                    ids[rows], mask[rows], rows[0] not in unanswered, looked_at | of_picture
-                )
+                answers = self._generate(ids[rows], mask[rows], looked_at | of_picture, answered)
             maps = readers.maps  # (S, B, R, N)
             for b, row in enumerate(rows):
-                answer = None if row in unanswered else answers[b]
+                answer = None if answers is None else answers[b]
                 found[row] = self._result(maps[:, b], answer, asked, blocks[row])
         return [found[row] for row in range(len(images))]
 

@@ -72,11 +72,12 @@ def _sample(run: Run, row: Row, target: Target, originals: Path) -> dict[str, An
     relevance = slices["masked"].with_name(f"{stem}{MAPS_SUFFIX}")
     if (original := _original(row, target, originals)) is not None:
         slices["original"] = original
-    rendering = RENDERINGS[str(run.settings.get("render", "fade"))]
+    rendering = RENDERINGS.get(str(run.settings.get("render", "fade")))
+    in_place = rendering is not None and rendering.in_place
     return {
         "slices": {name: str(path) for name, path in slices.items()},
         "map": str(relevance) if relevance.exists() else None,
-        "map_lies_on": ["original", *(["masked"] if rendering.in_place else [])],
+        "map_lies_on": ["original", *(["masked"] if in_place else [])],
         "fields": {
             f"sample_{name}" if name in _RESERVED else name.replace("-", "_"): value
             for name, value in {"key": row["key"], **facts(row)}.items()

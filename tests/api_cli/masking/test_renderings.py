@@ -113,6 +113,18 @@ def test_a_crop_is_the_smallest_rectangle_around_kept_patches_with_half_a_patch_
 
 
 @pytest.mark.parametrize("box", [WHOLE, PADDED])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_cutout_is_what_black_leaves_cropped_to_it(kept, box):
+    scene = random_scene(box=box, kept=kept)
+    [blackened] = draw("black", scene, 9).images.values()
+    region = Mask(scene.mask.values, False, scene.regions)
+    images, facts = draw("cutout", scene, 9)
+    expected, where = draw("crop", Scene(blackened, region, box))
+    assert facts == where
+    assert images["file_name"].tobytes() == expected["file_name"].tobytes()
+
+
+@pytest.mark.parametrize("box", [WHOLE, PADDED])
 @pytest.mark.parametrize("size", [(61, 47), (47, 61), (300, 40), (40, 300)])
 def test_without_keep_a_crop_is_the_window_that_stands_out_most(box, size):
     for seed in range(5):
@@ -198,7 +210,7 @@ def scenes(draw_one, flat=False) -> Scene:
     return Scene(Image.fromarray(levels), Mask(values, flat, kept), box, name)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(scene=scenes())
 @pytest.mark.parametrize("name", RENDERINGS)
 def test_whatever_the_picture_its_renderings_keep_their_bounds(name, scene):
@@ -206,11 +218,11 @@ def test_whatever_the_picture_its_renderings_keep_their_bounds(name, scene):
     images, facts = draw(name, scene)
     assert scene.image.tobytes() == before, "others are made of the same picture"
     assert {image.mode for image in images.values()} == {"RGB"}
-    if name not in ("crop", "pair"):
+    if name not in ("crop", "pair", "cutout"):
         assert (list(images), facts) == (["file_name"], {})
         assert images["file_name"].size == scene.image.size
         return
-    assert list(images) == {"crop": ["file_name"], "pair": ["file_name", "crop_file_name"]}[name]
+    assert list(images) == ["file_name", *(["crop_file_name"] if name == "pair" else [])]
     left, top, right, bottom = facts["crop_box"]
     assert 0 <= left < right <= scene.image.width
     assert 0 <= top < bottom <= scene.image.height
@@ -220,7 +232,7 @@ def test_whatever_the_picture_its_renderings_keep_their_bounds(name, scene):
     assert abs(min(part.size) - exact) <= 1, "a crop keeps its proportions"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(scene=scenes(flat=True))
 @pytest.mark.parametrize("name", RENDERINGS)
 def test_a_flat_mask_leaves_the_image_as_it_is(name, scene):
@@ -231,7 +243,7 @@ def test_a_flat_mask_leaves_the_image_as_it_is(name, scene):
     assert facts in ({}, {"crop_box": [0, 0, *scene.image.size]})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(scene=scenes())
 def test_warping_shrinks_nothing_below_its_floor_and_loses_nothing(scene):
     from api_cli.masking.renderings.warp import strips

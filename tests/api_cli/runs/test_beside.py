@@ -131,7 +131,7 @@ def test_pictures_that_differ_in_suffix_or_folder_alone_do_not_meet(here):
 def test_its_own_results_are_never_its_input(here):
     call("wide.jpg", "square.png", "--save-maps")
     pictures = sorted(str(path) for path in Path().iterdir() if path.suffix in (".jpg", ".png"))
-    result = call(*pictures)
+    result = call(*(f"./{name}" for name in pictures))
     assert result.stdout.splitlines() == [
         "square.masked.jpg", "tall.masked.jpg", "wide.masked.jpg",
     ]  # fmt: skip

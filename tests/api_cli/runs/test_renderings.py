@@ -61,7 +61,7 @@ def test_all_renderings_come_out_of_one_pass_and_datasets_opens_them(render, tmp
         assert (folders["fade"] / f"{key}.png").read_bytes() == (usual / f"{key}.png").read_bytes()
         for name in RENDERINGS:
             shape = opened(folders[name] / f"{key}.png").shape
-            if name == "crop":
+            if name in ("crop", "cutout"):
                 assert max(shape) == max(width, height)
             else:
                 assert shape == (height, width, 3), name
@@ -71,7 +71,7 @@ def test_all_renderings_come_out_of_one_pass_and_datasets_opens_them(render, tmp
         assert set(rows) == set(SIZES)
         for row in rows.values():
             assert next(iter(row)) == "file_name"
-            assert ("crop_box" in row) == (name in ("crop", "pair"))
+            assert ("crop_box" in row) == (name in ("crop", "pair", "cutout"))
             assert row["dataset_crop"] in "abc", "the column of that name is a picture's"
         loaded = datasets.load_dataset(
             "imagefolder", data_dir=str(folder), cache_dir=str(tmp_path / "cache"), split="train"

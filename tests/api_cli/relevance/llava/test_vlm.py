@@ -37,10 +37,11 @@ def layers_of(model):
     return [n for n in layers if kinds is None or kinds[n] == "full_attention"]
 
 
-def literally(folder, model, image, question):
-    """Maps (L, h, w) and the answer by transformers alone, with whole attention matrices.
+def eager_passes(folder, model, image, question):
+    """Of every pass and layer the image's part of attention (H, N), and the answer.
 
-    The processor has the whole prompt at once, with nothing spliced.
+    By transformers alone, with whole attention matrices; the processor has the whole prompt at
+    once, with nothing spliced. What a window has left behind is 0.
     """
     processor = AutoProcessor.from_pretrained(folder)
     eager = AutoModelForImageTextToText.from_pretrained(
@@ -70,18 +71,31 @@ def literally(folder, model, image, question):
         first = views[0].tokens.size
         tiles = tokens[first:].reshape(rows, columns + 1)[:, :-1].reshape(-1)
         tokens = torch.cat([tokens[:first], tiles])
-    layers = layers_of(model)
-    maps = []
-    for index, layer in enumerate(layers):
-        passes = []
-        for attentions in made.attentions:
-            is_whole = len(attentions) == model.number_of_layers
-            rows = attentions[layer if is_whole else index][0, :, -1][:, tokens].double()
-            passes.append((rows / rows.sum(-1, keepdim=True)).mean(dim=0))
-        maps.append(torch.stack(passes).mean(dim=0).numpy())
-    new = made.sequences[0, inputs["input_ids"].shape[1] :]
-    answer = processor.tokenizer.decode(new, skip_special_tokens=True).strip()
-    return one_map(np.stack(maps), views), answer
+    length = inputs["input_ids"].shape[1]
+    passes = []
+    for number, attentions in enumerate(made.attentions):
+        is_whole = len(attentions) == model.number_of_layers
+        layers = range(model.number_of_layers) if is_whole else layers_of(model)
+        looks = {}
+        for layer, weights in zip(layers, attentions, strict=True):
+            last = weights[0, :, -1].double()  # (H, T), the last T of the sequence's tokens
+            gone = torch.zeros(len(last), length + number - last.shape[1])
+            looks[layer] = torch.cat([gone, last], dim=1)[:, tokens]
+        passes.append(looks)
+    answer = processor.tokenizer.decode(made.sequences[0, length:], skip_special_tokens=True)
+    return passes, answer.strip()
+
+
+def literally(folder, model, image, question):
+    """Maps (L, h, w) of METHOD.md and the answer."""
+    passes, answer = eager_passes(folder, model, image, question)
+    maps = [
+        torch.stack(
+            [(looks[n] / looks[n].sum(-1, keepdim=True)).mean(dim=0) for looks in passes]
+        ).mean(dim=0)
+        for n in layers_of(model)
+    ]
+    return one_map(torch.stack(maps).numpy(), model.prepare(image).more.views), answer
 
 
 def assert_near(ours, theirs, share):
