@@ -26,7 +26,7 @@ _PROGRAM = re.compile(r"(?:^|(?<=\s)|(?<=/))(?:apiprompt|-m api_cli)(?= |$)(.*)"
 _INLINE = re.compile(r"`(apiprompt [^`]+)`")
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 # of other programs, and those that every program has
-_OTHERS = {"help", "multi-gpu", "local-dir", "include-path", "tasks"}
+_OTHERS = {"help", "multi-gpu", "local-dir", "include-path", "tasks", "ask", "mask"}
 
 
 def blocks(page: Path) -> list[str]:
