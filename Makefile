@@ -10,7 +10,7 @@ COUNTED_IN := experiments/APICLIP_counting_demo_3/2_3_LANCZOS_128
 COUNTED := $(COUNTED_IN) $(COUNTED_IN)_shuffled-0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-all lint format bench audit versions wheel clean
+.PHONY: help demo quick test test-all lint format bench study audit versions wheel clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ format: $(VENV)/.dev ## Format the code and mend what lint can mend.
 bench: $(VENV)/.test ## Measure speed and memory; prints tables and writes JSON.
 	$(BIN)/python -m experiments.bench $(ARGS)
 
+study: $(VENV)/.study ## Find out when masks help, or on any set: ARGS="--dataset NAME --model ...".
+	OMP_NUM_THREADS=1 $(BIN)/python -m experiments.study $(ARGS)
+
 audit: $(VENV)/.dev ## Look up known security faults of the installed packages.
 	$(BIN)/python -m experiments.maintenance.audit
 
@@ -70,6 +73,10 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@echo "Installing (PyTorch's own wheels: about 6 GB and three minutes)"
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
+
+$(VENV)/.study: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[study]'
+	@touch $@ $(VENV)/.run
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "Installing (PyTorch's own wheels: about 6 GB and three minutes)"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from clip_batches import FILL, FILLER_SHARE, coverage, with_filler
+from crowds import CROWDED, MID, compose_level, crop, speckle, squeezed
+from fading import conceal, draw_fading, draw_mask, visible
 from llava_model import END, GRID, PAD, PROMPT, SIZE
 from numpy.typing import NDArray
 from PIL import Image
@@ -49,11 +52,13 @@ class View(NamedTuple):
         picture: (SIZE, SIZE, 3) uint8, the scene padded to a square and resized.
         scene: the scene itself, which questions are about.
         cover: (O, N) float32, how much of each patch each object's box covers.
+        seen: (N,) float32 in [0, 1], how well each patch can be seen.
     """
 
     picture: NDArray[np.uint8]
     scene: Scene
     cover: NDArray[np.float32]
+    seen: NDArray[np.float32]
 
 
 class Batch(NamedTuple):
@@ -83,7 +88,48 @@ def draw_view(rng: np.random.Generator) -> View:
     """A fresh scene as the program shows it to a LLaVA."""
     length = rng.uniform(SIZE, 3 * SIZE) if rng.random() < LARGE else SIZE
     square = bool(rng.random() < SQUARE)
-    scene = compose(rng, *random_shape(rng, length**2, square=square))
+    return _view(compose(rng, *random_shape(rng, length**2, square=square)))
+
+
+def draw_hard_view(rng: np.random.Generator, *, harder: float, faded: float) -> View:
+    """A scene of `draw_view`, or with the chance of `harder` a harder one; then faded or not.
+
+    Among the harder ones are crops of larger scenes, which show things larger than usual. `faded`
+    is the chance that random parts are concealed; what is asked later does not depend on them.
+    """
+    if rng.random() < harder:
+        level = (MID, CROWDED)[int(rng.random() < 0.55)]
+        zoom = rng.uniform(1.2, 2.6) if rng.random() < 0.3 else 1.0
+        square = bool(rng.random() < SQUARE)
+        scene = compose_level(rng, *random_shape(rng, (zoom * SIZE) ** 2, square=square), level)
+        if zoom > 1:
+            scene = crop(rng, scene, 1 / zoom) or scene
+        image = scene.image
+        if rng.random() < 0.3:
+            image = speckle(rng, image, 60)
+        if rng.random() < 0.3:
+            image = squeezed(rng, image)
+        view = _view(Scene(image, scene.objects))
+    else:
+        view = draw_view(rng)
+    if rng.random() >= faded:
+        return view
+    mask, fading = draw_mask(rng, SIZE), draw_fading(rng)
+    mask = np.where(_shown(view.scene), mask, 1)  # pictures are masked before they are padded
+    picture = conceal(view.picture, mask, fading)
+    return view._replace(picture=picture, seen=visible(mask, fading, GRID))
+
+
+def _shown(scene: Scene) -> NDArray[np.bool_]:
+    """Where the model's square shows the scene and no padding, (SIZE, SIZE)."""
+    inside = np.zeros((SIZE, SIZE), dtype=bool)
+    width, height = (round(SIZE * side / max(scene.size)) for side in scene.size)
+    left, top = (SIZE - width) // 2, (SIZE - height) // 2
+    inside[top : top + height, left : left + width] = True
+    return inside
+
+
+def _view(scene: Scene) -> View:
     padded = pad_to_square(Image.fromarray(scene.image), (FILL,) * 3)
     dx, dy = ((padded.width - side) // 2 for side in scene.size)
     scale = SIZE / padded.width
@@ -94,7 +140,7 @@ def draw_view(rng: np.random.Generator) -> View:
         for x0, y0, x1, y1 in (thing.box for thing in scene.objects)
     ]
     cover = np.stack([coverage(box, SIZE, GRID).ravel() for box in boxes])
-    return View(np.asarray(padded), scene, cover)
+    return View(np.asarray(padded), scene, cover, np.ones(GRID * GRID, np.float32))
 
 
 class Phrasebook:
@@ -174,10 +220,19 @@ def _describe(scene: Scene, index: int) -> list[Any]:
 
 
 def make_batch(
-    rng: np.random.Generator, phrases: Phrasebook, *, scenes: int, questions: int
+    rng: np.random.Generator,
+    phrases: Phrasebook,
+    *,
+    scenes: int,
+    questions: int,
+    harder: float = 0,
+    faded: float = 0,
 ) -> Batch:
-    """Draw `scenes` views with `questions` questions each."""
-    views = [draw_view(rng) for _ in range(scenes)]
+    """Draw `scenes` views with `questions` questions each; see `draw_hard_view`."""
+    draw: Callable[[np.random.Generator], View] = draw_view
+    if harder or faded:
+        draw = partial(draw_hard_view, harder=harder, faded=faded)
+    views = [draw(rng) for _ in range(scenes)]
     owner: list[tuple[int, int, int]] = []
     weight, ground = [], []
     described: list[list[Any]] = []
@@ -186,8 +241,9 @@ def make_batch(
     asked: list[NDArray[np.float32]] = []
     told: list[NDArray[np.float32]] = []
     for b, view in enumerate(views):
-        best = view.cover.argmax(axis=0)
-        most = view.cover.max(axis=0)
+        cover = view.cover * view.seen  # nothing is to be learnt from where nothing shows
+        best = cover.argmax(axis=0)
+        most = cover.max(axis=0)
         (patches,) = np.nonzero(most > 0)
         first = len(described)
         owner += [(b, patch, first + best[patch]) for patch in patches]
@@ -205,7 +261,7 @@ def make_batch(
                 (asked, question.asked),
                 (told, _told(view.scene, question)),
             ):
-                targets.append(view.cover[list(members)].sum(axis=0).clip(0, 1))
+                targets.append(cover[list(members)].sum(axis=0).clip(0, 1))
 
     length = max((len(ids) for ids, _ in rows), default=1)
     ids = torch.full((len(rows), length), phrases.pad)
@@ -238,17 +294,17 @@ def make_batch(
 
 
 class Batches(IterableDataset[Batch]):
-    """An endless stream of fresh batches from one seed, from batch number `start` on."""
+    """An endless stream of fresh batches from one seed, from batch number `start` on.
 
-    def __init__(
-        self, phrases: Phrasebook, *, seed: int, start: int, scenes: int, questions: int
-    ) -> None:
-        self._phrases, self._seed, self._start = phrases, seed, start
-        self._shape = {"scenes": scenes, "questions": questions}
+    `draw` is what `make_batch` takes by name.
+    """
+
+    def __init__(self, phrases: Phrasebook, *, seed: int, start: int, **draw: Any) -> None:
+        self._phrases, self._seed, self._start, self._draw = phrases, seed, start, draw
 
     def __iter__(self) -> Iterator[Batch]:
         number = self._start
         while True:
             rng = np.random.default_rng((self._seed, number))
-            yield make_batch(rng, self._phrases, **self._shape)
+            yield make_batch(rng, self._phrases, **self._draw)
             number += 1

@@ -202,9 +202,11 @@ def answer_losses(
     batch: Batch,
     weights: Weights,
     kept: Sight,
+    hold: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Losses of the answers' tokens, and of where some layers look while they are generated.
 
+    With `hold`, `kept` learns to read and what it reads does not learn from it.
     `kept` reads the patches at the layer to be read, so that what the tower saw (the noun of a
     recoloured thing above all) is not lost on its way through the projector.
     At the layer to be read, absent things turn attention away from the image as a whole.
@@ -219,7 +221,9 @@ def answer_losses(
     passes = weights.first * first + (1 - weights.first) * every
     found = said.found[read].clamp(1e-4, 1 - 1e-4)
     there = (batch.asked.amax(dim=-1, keepdim=True) > 0).float().expand_as(found)
-    losses = {f"kept_{k}": weights.kept * v for k, v in kept(said.patches.float(), batch).items()}
+    patches = said.patches.float()
+    read_off = kept(patches.detach() if hold else patches, batch)
+    losses = {f"kept_{name}": weights.kept * value for name, value in read_off.items()}
     turned = F.binary_cross_entropy(found, there, passes, reduction="sum") / passes.sum()
     return losses | {
         "answer": F.cross_entropy(logits, batch.ids[..., 1:][where]),

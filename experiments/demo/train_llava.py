@@ -50,6 +50,13 @@ from torch.utils.data import DataLoader
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 SEED = 2_000_003  # the demo set, the evaluation and the demo CLIP draw from other seeds
+WARM_UP = 200  # steps
+CHECKED = 120  # scenes of a report
+CHECKS: dict[str, dict[str, float]] = {
+    "ordinary": {},
+    "faded": {"faded": 1},
+    "harder": {"harder": 1},
+}
 WORD = 0.1  # standard deviation of first word embeddings
 
 
@@ -72,7 +79,7 @@ def parameter_groups(parts: list[tuple[nn.Module, float]]) -> list[dict[str, Any
 
 def schedule(step: int, progress: float, floor: float) -> float:
     """Linear warm-up over steps, then a cosine to `floor` over `progress` in [0, 1] of the time."""
-    return min(1.0, (step + 1) / 200) * (
+    return min(1.0, (step + 1) / WARM_UP) * (
         floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     )
 
@@ -194,7 +201,16 @@ def train(args: argparse.Namespace) -> None:
     answering = args.stage == "answers"
     weights = Weights(**{name: getattr(args, name) for name in Weights._fields})
     fresh_seed = args.seed + 1
-    check = make_batch(default_rng(fresh_seed), phrases, scenes=300, questions=8 * answering)
+    checks = {
+        name: make_batch(
+            default_rng(fresh_seed), phrases, scenes=CHECKED, questions=8 * answering, **how
+        )
+        for name, how in CHECKS.items()
+        if name == "ordinary" or args.harder or args.faded
+    }
+    check = checks["ordinary"]
+    # Heads that start anew on a trained model learn alone at first.
+    alone = WARM_UP if args.start_from and args.start_from.is_dir() else 0
 
     step, spent = 0, 0.0  # spent: seconds of training so far
     state: dict[str, Any] | None = None
@@ -204,6 +220,9 @@ def train(args: argparse.Namespace) -> None:
         sight.load_state_dict(state["sight"])
         kept.load_state_dict(state["kept"])
         step, spent = state["step"], state["spent"]
+    elif args.start_from and args.start_from.is_dir():
+        shipped = LlavaForConditionalGeneration.from_pretrained(args.start_from)
+        model.load_state_dict(shipped.state_dict())
     elif args.start_from:
         before = torch.load(args.start_from, weights_only=True)
         model.load_state_dict(before["model"])
@@ -228,7 +247,8 @@ def train(args: argparse.Namespace) -> None:
 
     def report() -> str:
         if answering:
-            return report_answers(model, prefix, check)
+            found = {n: report_answers(model, prefix, batch) for n, batch in checks.items()}
+            return "".join(f"\n    {name}: {text}" for name, text in found.items())
         return report_tower(model, sight, check)
 
     def save() -> None:
@@ -255,6 +275,8 @@ def train(args: argparse.Namespace) -> None:
         start=step,
         scenes=args.batch_size,
         questions=args.questions * answering,
+        harder=args.harder,
+        faded=args.faded,
     )
     loader = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=8)
     total, saved = 60 * args.minutes, time.monotonic()
@@ -266,10 +288,11 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = group["peak"] * scale
         with bf16():
             features = see(model, batch.pixels)
-            losses = sight(features.float(), batch)
+            hold = step < alone
+            losses = sight(features.detach().float() if hold else features.float(), batch)
             if answering:
                 losses = {k: args.sight * v for k, v in losses.items()}
-                losses |= answer_losses(model, features, prefix, batch, weights, kept)
+                losses |= answer_losses(model, features, prefix, batch, weights, kept, hold)
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         for module, _ in parts:
@@ -297,7 +320,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo LLaVA.")
     parser.add_argument("stage", choices=("tower", "answers"))
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder to work in")
-    parser.add_argument("--start-from", type=Path, help="another run's answers.pt to take over")
+    parser.add_argument(
+        "--start-from", type=Path, help="another run's answers.pt, or a model folder, to take over"
+    )
     parser.add_argument("--export", type=Path, help="model folder to write at every checkpoint")
     parser.add_argument("--minutes", type=float, default=22)
     parser.add_argument("--stop", type=float, default=math.inf, help="minutes, to go on later")
@@ -308,6 +333,8 @@ def main() -> None:
     parser.add_argument("--tower-lr", type=float, default=1e-3)
     parser.add_argument("--floor", type=float, default=0.02, help="share of the rate at the end")
     parser.add_argument("--sight", type=float, default=0.2, help="weight when answering")
+    parser.add_argument("--harder", type=float, default=0, help="share of harder scenes")
+    parser.add_argument("--faded", type=float, default=0, help="share of scenes with faded parts")
     for name, weight in Weights._field_defaults.items():
         parser.add_argument(f"--{name}", type=float, default=weight, help="see llava_losses.py")
     parser.add_argument("--seed", type=int, default=SEED)

@@ -30,7 +30,7 @@ _FENCED = re.compile(r"^ *```bash\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 # of other programs, and those that every program has
 _OTHERS = {"help", "multi-gpu", "local-dir", "include-path", "tasks"}
-_OTHERS |= {"address", "min-nodes", "ntasks-per-node"}
+_OTHERS |= {"address", "min-nodes", "ntasks-per-node", "ask", "mask"}
 
 
 def blocks(page: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Tests of what users run from experiments/."""
