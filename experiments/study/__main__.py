@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from api_cli.errors import ApipromptError, UsageError
@@ -40,6 +41,8 @@ def main() -> None:
 
 def study_drawn_scenes(args: argparse.Namespace) -> None:
     """Every level, then the page."""
+    if find_spec("matplotlib") is None:  # said before half an hour is spent
+        raise UsageError("the plots need matplotlib: pip install '.[study]'")
     sizes = (args.scenes, args.report_scenes, args.confirm_scenes)
     plan = Plan(args.work, args.model or "demo", *sizes)
     results = [study_level(level, plan) for level in args.levels]
