@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -62,9 +63,9 @@ def test_any_set_is_masked_asked_judged_and_compared_in_one_go(
 
 def test_the_lines_of_the_page_are_those_that_the_study_runs(monkeypatch, capsys):
     text = PAGE.read_text(encoding="utf-8").replace("\\\n", " ")
-    blocks = [" ".join(line.split()) for line in text.splitlines() if line.startswith("    ")]
-    [one_go] = [line for line in blocks if "--dataset mmvet" in line and "study" in line]
-    words = shlex.split(one_go.partition("experiments.study")[2])
+    blocks = [" ".join(line.split()) for line in text.splitlines()]
+    [arguments] = re.findall(r"make study ARGS='(--dataset mmvet [^']*)'", text)
+    words = shlex.split(arguments)
     run(monkeypatch, *words, "--dry-run")
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 5

@@ -21,8 +21,6 @@ from PIL import Image
 
 from api_cli.console import Console
 from api_cli.errors import ApipromptError, UsageError
-from api_cli.masking import FILTERS
-from api_cli.masking.renderings import RENDERINGS
 from api_cli.options.run import RunConfig
 from api_cli.options.web import WebConfig
 from api_cli.pages.web.answering import answer
@@ -34,9 +32,8 @@ from api_cli.pages.web.choice import (
     spelt,
     value_of,
 )
+from api_cli.pages.web.sliders import HEAD, sliders, theme
 from api_cli.pages.web.studio import (
-    SOFTMAXES,
-    TOKEN_WEIGHTS,
     Look,
     Picture,
     Studio,
@@ -49,15 +46,6 @@ from datasets_manager import DatasetError, get_dataset
 _EXAMPLES = 6
 _TITLE = "Attention prompting on images"
 _QUALITY = 95
-_PRESETS = ("vea", "vicrop", "carve", "attwarp", "mmvet", "llava_wild")
-# Gradio's pictures say nothing to those who do not see them
-_HEAD = """<script>
-new MutationObserver(() => {
-  for (const image of document.querySelectorAll("#original img, #masked img, #crop img"))
-    image.alt ||= image.closest("[id]").id + " picture";
-  for (const image of document.querySelectorAll("#examples img")) image.alt = "";
-}).observe(document, { childList: true, subtree: true });
-</script>"""
 _LEFT_ALONE = ("highlight", "layer_index", "preset", "fit")  # by presets
 _Handler = Callable[..., list[Any]]
 _TEMPORARY = "GRADIO_TEMP_DIR"
@@ -95,8 +83,8 @@ def serve(config: WebConfig, console: Console) -> None:
                 server_name=config.host,
                 server_port=config.port or None,
                 max_file_size=config.max_megabytes * 2**20,
-                theme=_theme(),
-                head=_HEAD,
+                theme=theme(),
+                head=HEAD,
                 footer_links=[],
                 prevent_thread_lock=True,
                 quiet=True,
@@ -111,27 +99,6 @@ def serve(config: WebConfig, console: Console) -> None:
             threading.Event().wait()
         finally:
             page.close(verbose=False)
-
-
-def _theme() -> Any:
-    """Fonts of the system, as those of Gradio's own are fetched from elsewhere, and dark labels."""
-    dark, light = "*neutral_800", "*neutral_100"
-    return gr.themes.Base(
-        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    ).set(
-        block_label_text_color=dark,
-        block_label_text_color_dark=light,
-        block_title_text_color=dark,
-        block_title_text_color_dark=light,
-        block_info_text_color=dark,
-        block_info_text_color_dark=light,
-        body_text_color_subdued="*neutral_700",
-        body_text_color_subdued_dark="*neutral_300",
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_dark="*primary_700",
-        button_primary_text_color="white",
-        button_primary_text_color_dark="white",
-    )
 
 
 def is_private(host: str) -> bool:
@@ -230,7 +197,7 @@ class _Page:
                         elem_id="crop",
                     )
                 self._said = gr.Markdown()
-                self._controls: dict[str, Any] = {"highlight": highlight, **_sliders()}
+                self._controls: dict[str, Any] = {"highlight": highlight, **sliders()}
                 with gr.Row():
                     self._download = gr.DownloadButton("Download the picture", elem_id="download")
                     self._download_yaml = gr.DownloadButton(
@@ -434,53 +401,6 @@ class _Page:
             answer, question, base_url=url, model=model, api_key_env=self._config.api_key_env
         )
         return [ask(pictures=original), ask(pictures=masked)]
-
-
-def _sliders() -> dict[str, Any]:
-    """What shapes the picture, by the name of a configuration's field where there is one."""
-    with gr.Row():
-        controls: dict[str, Any] = {
-            "preset": gr.Dropdown(["", *_PRESETS], value="", label="Preset"),
-            "render": gr.Dropdown(list(RENDERINGS), value="fade", label="Rendering"),
-            "fit": gr.Dropdown(["squash", "pad", "paper"], value="squash", label="Fit"),
-        }
-    with gr.Row():
-        controls |= {
-            "layer_index": gr.Slider(0, 1, 0, step=1, label="Layer", interactive=False),
-            "enhance_coe": gr.Slider(0.5, 20, 5, step=0.5, label="Contrast"),
-            "kernel_size": gr.Slider(1, 9, 3, step=2, label="Smoothness"),
-        }
-    with gr.Row():
-        controls |= {
-            "grayscale": gr.Slider(0, 255, 0, step=1, label="Grey level"),
-            "floor": gr.Slider(0, 1, 0, step=0.05, label="Floor"),
-            "share": gr.Slider(0.05, 1, 1, step=0.05, label="Keep (share of patches)"),
-        }
-    with gr.Accordion("More", open=False):
-        with gr.Row():
-            controls |= {
-                "regions": gr.Slider(0, 6, 0, step=1, label="Regions kept (0: all)"),
-                "gaussian": gr.Slider(0, 1, 0, step=0.05, label="Gaussian (0: the mean filter)"),
-                "contrasted": gr.Checkbox(True, label="Contrast at all"),
-            }
-        with gr.Row():
-            controls |= {
-                "interpolate_method_name": gr.Dropdown(
-                    list(FILTERS), value="LANCZOS", label="Filter"
-                ),
-                "relative": gr.Dropdown(
-                    ["none", "ratio", "difference"], value="none", label="Relative (llava)"
-                ),
-                "denoise": gr.Slider(0, 20, 0, step=1, label="Denoise (llava; 0: not)"),
-            }
-        with gr.Row():
-            controls |= {
-                "softmax": gr.Dropdown(list(SOFTMAXES), value="image", label="Softmax (llava)"),
-                "token_weights": gr.Dropdown(
-                    list(TOKEN_WEIGHTS), value="even", label="Weights of tokens (llava)"
-                ),
-            }
-    return controls
 
 
 def _selected(event: gr.SelectData) -> str:

@@ -52,7 +52,8 @@ def test_figures_are_drawn_by_picture_and_alike_in_every_column():
     found = figures(values, pictures, resamples=200, seed=3)
     clusters = np.arange(40) // 2
     expected = bootstrap(values, clusters, resamples=200, seed=3)
-    assert [one.interval for one in found] == expected
+    for one, alone in zip(found, expected, strict=True):
+        assert one.interval == pytest.approx(alone)  # to the last bits of how sums are grouped
     assert [one.mean for one in found] == pytest.approx(values.mean(axis=0))
 
 
