@@ -11,46 +11,20 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from api_cli.pages.show.page import as_script
+from tests.api_cli.pages.browser import DESK, PHONE, lacking
 from tests.api_cli.pages.gallery import ANSWER, HOSTILE, command
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.process]
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-
-def lacking() -> str:
-    """What is missing of a browser and what drives it; empty where nothing is."""
-    for module in ("playwright", "axe_playwright_python"):
-        if find_spec(module) is None:
-            return f"{module} is not installed: pip install '.[browser]'"
-    return "" if shutil.which("chromium") else "no chromium: apt-get install chromium"
-
 
 LACKING = lacking()
 if LACKING and not os.environ.get("REQUIRE_BROWSER"):
     pytest.skip(f"the browser tests were not run: {LACKING}", allow_module_level=True)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    if LACKING:
-        pytest.fail(f"the browser tests cannot be run: {LACKING}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        as_root = os.geteuid() == 0  # for whom its sandbox does not start
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"] if as_root else []
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.api_cli.pages.test_show_in_browser import DESK, PHONE, chromium  # noqa: F401
+from tests.api_cli.pages.browser import DESK, PHONE, lacking
 from tests.conftest import clean_environment
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.process]
 PATIENCE = 120_000  # milliseconds, on a busy machine
 
-if find_spec("gradio") is None and not os.environ.get("REQUIRE_BROWSER"):
-    reason = "the page's tests were not run: gradio is not installed: pip install '.[web]'"
-    pytest.skip(reason, allow_module_level=True)
+LACKING = lacking() if find_spec("gradio") else "gradio is not installed: pip install '.[web]'"
+if LACKING and not os.environ.get("REQUIRE_BROWSER"):
+    pytest.skip(f"the page's tests were not run: {LACKING}", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ class Page:
 
 
 @pytest.fixture
-def visit(chromium: Any, address: str) -> Iterator[Any]:  # noqa: F811
+def visit(chromium: Any, address: str) -> Iterator[Any]:
     """Open the page as another visitor; it must neither complain nor ask anybody else."""
     pages: list[Page] = []
 
