@@ -174,13 +174,16 @@ function card(sample, is_large) {
 
 const main = $("samples");
 const end = make("div", { "aria-hidden": "true" });
-new IntersectionObserver((entries) => { if (entries[0].isIntersecting) add(at_once); }, { rootMargin: "2000px" }).observe(end);
+const near = new IntersectionObserver((entries) => { if (entries[0].isIntersecting) add(at_once); }, { rootMargin: "2000px" });
+near.observe(end);
 
 function add(number) {
   const cards = listed.slice(added, added + number).map((sample) => card(sample, false));
   added += cards.length;
   end.before(...cards);
   end.hidden = added >= listed.length;
+  near.unobserve(end); // an end that is as near as before would not be told again
+  near.observe(end);
 }
 
 function list() {

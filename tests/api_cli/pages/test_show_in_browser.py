@@ -196,7 +196,7 @@ def test_keys_walk_enlarge_and_lead_back(shown, open_page):
     assert large.locator("h2").text_content() == questions[2]
     page.keyboard.press("Escape")
     assert large.count() == 0
-    page.wait_for_function(f"{focused} == 2")  # back at the sample that was last enlarged
+    page.wait_for_function(f"() => {focused} === 2")  # back at the sample that was last enlarged
     page.keyboard.press("/")
     page.keyboard.type("j")
     assert page.evaluate("document.activeElement.id") == "search"
