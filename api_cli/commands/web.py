@@ -22,6 +22,6 @@ def web(config: WebConfig) -> None:
     """
     if find_spec("gradio") is None:
         raise UsageError("the page wants Gradio: pip install 'apiprompt[web]'")
-    from api_cli.pages.web.app import serve
+    from api_cli.pages.web.serving import serve
 
     serve(config, Console(quiet=config.quiet))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 from api_cli.options import parsers
@@ -59,3 +60,11 @@ class WebConfig(Config):
         PAGE, 60, parsers.integer(1), "N", "After which uploaded pictures are removed."
     )
     quiet: bool = option(RUN, False, parsers.switch, "", "Errors only.")
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody but this machine's users can reach the page."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import html
-import ipaddress
 import os
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 
 import gradio as gr
 import yaml
+from gradio.utils import get_upload_folder
 from PIL import Image
 
-from api_cli.console import Console
 from api_cli.errors import ApipromptError, UsageError
 from api_cli.options.run import RunConfig
 from api_cli.options.web import WebConfig
@@ -32,13 +30,13 @@ from api_cli.pages.web.choice import (
     spelt,
     value_of,
 )
-from api_cli.pages.web.sliders import HEAD, sliders, theme
+from api_cli.pages.web.sliders import sliders
 from api_cli.pages.web.studio import (
     Look,
     Picture,
     Studio,
+    asked_alike,
     draw,
-    model_key,
 )
 from api_cli.runs.pictures import encode
 from datasets_manager import DatasetError, get_dataset
@@ -48,15 +46,22 @@ _TITLE = "Attention prompting on images"
 _QUALITY = 95
 _LEFT_ALONE = ("highlight", "layer_index", "preset", "fit")  # by presets
 _Handler = Callable[..., list[Any]]
-_TEMPORARY = "GRADIO_TEMP_DIR"
 
 
 @dataclass
 class Visit:
-    """What one visitor has before them; nobody else sees it."""
+    """What one visitor has before them; nobody else sees it.
+
+    Attributes:
+        picture: that was chosen.
+        look: what was found out about it.
+        model: whose layers the slider counts.
+        files: what was drawn last, by the manifest's column.
+    """
 
     picture: Picture | None = None
     look: Look | None = None
+    model: str = ""
     files: dict[str, Path] = field(default_factory=dict)
 
 
@@ -67,46 +72,6 @@ def build(config: WebConfig) -> gr.Blocks:
         config: which models it offers, and what it takes.
     """
     return _Page(config).blocks
-
-
-def serve(config: WebConfig, console: Console) -> None:
-    """Serve the page until the program is told to end; what was uploaded is removed then.
-
-    Raises:
-        UsageError: where the address or the port will not do.
-    """
-    with TemporaryDirectory(prefix="apiprompt-web-") as folder:
-        os.environ[_TEMPORARY] = folder
-        page = build(config)
-        try:
-            _, url, _ = page.launch(
-                server_name=config.host,
-                server_port=config.port or None,
-                max_file_size=config.max_megabytes * 2**20,
-                theme=theme(),
-                head=HEAD,
-                footer_links=[],
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                enable_monitoring=False,
-            )
-        except OSError as error:
-            raise UsageError(f"--host {config.host} --port {config.port}: {error}") from error
-        console.say(f"the page is at {url}; Ctrl-C ends it")
-        try:
-            threading.Event().wait()
-        finally:
-            page.close(verbose=False)
-
-
-def is_private(host: str) -> bool:
-    """Whether nobody but this machine's users can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _said(outputs: int) -> Callable[[_Handler], _Handler]:
@@ -211,7 +176,7 @@ class _Page:
                     lines=2,
                 )
                 with gr.Accordion("Ask a model about both", open=self._config.base_url is not None):
-                    own = is_private(self._config.host)
+                    own = self._config.is_private
                     self._url = gr.Textbox(
                         self._config.base_url or "",
                         label="Server (base URL)",
@@ -243,9 +208,9 @@ class _Page:
             "trigger_mode": "always_last",
             "concurrency_limit": 4,
         }
-        self._upload.upload(self._open, [self._upload], opened)
-        self._upload.clear(partial(self._open, None), None, opened)
-        self._examples.select(self._pick, None, [*opened, self._question])
+        self._upload.upload(self._open, [self._visit, self._upload], opened)
+        self._upload.clear(self._open, [self._visit, self._upload], opened)
+        self._examples.select(self._pick, [self._visit], [*opened, self._question])
         self._method.change(
             self._offer, [self._method], [self._model, self._controls["highlight"], self._auxiliary]
         )
@@ -284,16 +249,17 @@ class _Page:
         )
 
     @_said(8)
-    def _open(self, path: str | None) -> list[Any]:
+    def _open(self, visit: Visit | None, path: str | None) -> list[Any]:
         """A picture that was uploaded or picked; what was drawn of another is gone."""
         picture = None if path is None else self._studio.open(Path(path))
         image = None if picture is None else picture.image
-        return [Visit(picture), image, None, gr.update(visible=False), "", "", None, None]
+        visit = Visit(picture, model="" if visit is None else visit.model)
+        return [visit, image, None, gr.update(visible=False), "", "", None, None]
 
-    def _pick(self, event: gr.SelectData) -> list[Any]:
+    def _pick(self, visit: Visit | None, event: gr.SelectData) -> list[Any]:
         """An example and its question."""
         path, question = self._known[event.index]
-        return [*self._open(path), question]
+        return [*self._open(visit, path), question]
 
     @_said(9)
     def _look(
@@ -305,12 +271,11 @@ class _Page:
         config = self._choice(method, model, values)
         # whichever layer the slider is at may be another model's
         look = self._studio.look(visit.picture, question, replace(config, layer_index=None))
-        visit = Visit(visit.picture, look)
         known = dict(zip(self._controls, values, strict=True))
-        before = known["layer_index"]
-        usual = look.checkpoint.default_layer % look.layers
-        layer = before if before and before < look.layers else usual
-        known["layer_index"] = layer
+        if visit.model != f"{method} {model}":  # whose layers are others
+            known["layer_index"] = look.checkpoint.default_layer % look.layers
+        layer = known["layer_index"]
+        visit = Visit(visit.picture, look, f"{method} {model}")
         if not look.found.facts.get("highlighted", True):
             gr.Warning("The answer has no such part: all looks count.")
         answered = gr.update(value=look.answer, visible=method == "llava")
@@ -327,8 +292,15 @@ class _Page:
     def _drawn(self, visit: Visit, method: str, model: str, values: tuple[Any, ...]) -> list[Any]:
         assert visit.look is not None
         config = self._choice(method, model, values)
-        if model_key(config) != model_key(visit.look.config):
-            return [gr.skip(), gr.skip(), "Ask again: the model is another one.", "", None, None]
+        if not asked_alike(config, visit.look.config):
+            return [
+                gr.skip(),
+                gr.skip(),
+                "Ask again: the model was asked something else.",
+                "",
+                None,
+                None,
+            ]
         images, flat = draw(visit.look, config)
         line = command(method, config, visit.look.picture.name, visit.look.question)
         files = self._written(visit, images, config)
@@ -355,7 +327,7 @@ class _Page:
     ) -> dict[str, str]:
         """Files of the visit, to be shown and downloaded: pictures as a run writes them."""
         assert visit.look is not None
-        folder = Path(mkdtemp(dir=_temporary()))
+        folder = Path(mkdtemp(dir=get_upload_folder()))  # from which gradio removes what is old
         stem = Path(visit.look.picture.name).stem
         files = {}
         for column, image in images.items():
@@ -388,7 +360,7 @@ class _Page:
         self, visit: Visit | None, question: str, url: str, model: str
     ) -> list[Any]:
         """What a server says about the original, and about what is left of it."""
-        if not is_private(self._config.host):  # nobody else may send this machine about
+        if not self._config.is_private:  # nobody else may send this machine about
             url, model = self._config.base_url or "", self._config.model or ""
         if visit is None or visit.look is None or visit.picture is None:
             raise UsageError("ask about a picture first")
@@ -411,7 +383,3 @@ def _selected(event: gr.SelectData) -> str:
 def _examples() -> list[tuple[str, str]]:
     """Scenes of the demo set, and their questions."""
     return [(str(sample.image), sample.question) for sample in get_dataset("demo")[:_EXAMPLES]]
-
-
-def _temporary() -> str:
-    return os.environ[_TEMPORARY]

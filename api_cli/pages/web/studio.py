@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -116,10 +116,12 @@ class Studio:
             raise UsageError("ask something about the picture first")
         with self._lock:
             method, checkpoint, model = self._load(config)
+            if isinstance(config, LlavaConfig):  # of the passes; no other model
+                model.highlight = config.highlight  # type: ignore[attr-defined]
             reads = _all_reads(config, checkpoint)
             prepared = model.prepare(picture.image)
-            general = _general_reads(config, reads)
-            questions = [question, *([config.relative_to] if general else [])]
+            is_attention = isinstance(config, LlavaConfig)  # which may be relative to another
+            questions = [question, *([config.relative_to] if is_attention else [])]
             asked, *others = model.relevance(
                 [prepared] * len(questions), questions, reads, range(1, len(questions))
             )
@@ -139,7 +141,7 @@ class Studio:
         )
 
     def _load(self, config: RunConfig) -> _Loaded:
-        key = model_key(config)
+        key = _key(config, ("highlight",))
         if key not in self._models:
             while len(self._models) >= self._kept:
                 self._models.pop(next(iter(self._models)))
@@ -150,11 +152,16 @@ class Studio:
         return self._models[key]
 
 
-def model_key(config: RunConfig) -> tuple[Any, ...]:
-    """What has to be the same for a model to serve two choices."""
+def asked_alike(one: RunConfig, other: RunConfig) -> bool:
+    """Whether what a model found out under one choice serves the other as well."""
+    return _key(one) == _key(other)
+
+
+def _key(config: RunConfig, passed_over: Collection[str] = ()) -> tuple[Any, ...]:
+    """What a model is loaded and asked with, but for fields that are passed over."""
     names = sorted(n for n, option in config.options().items() if option.panel == MODEL)
-    shaping = [n for n in names if n not in ("layer_index", "batch_size", *SWEPT)]
-    return (type(config), *(getattr(config, name) for name in shaping))
+    no_matter = ("layer_index", "batch_size", *SWEPT, *passed_over)
+    return (type(config), *(getattr(config, name) for name in names if name not in no_matter))
 
 
 def draw(look: Look, config: RunConfig) -> tuple[Mapping[str, Image.Image], bool]:
@@ -188,7 +195,3 @@ def _all_reads(config: RunConfig, checkpoint: Checkpoint) -> list[Read]:
         for softmax in SOFTMAXES
         for tokens in TOKEN_WEIGHTS
     ]
-
-
-def _general_reads(config: RunConfig, reads: list[Read]) -> list[Read]:
-    return [read.of_prompt for read in reads] if isinstance(config, LlavaConfig) else []

@@ -28,6 +28,9 @@ class Answering:
         max_new_tokens: length of the answer at most, 1 or more.
         highlight: count only the passes that produced this part of the answer; where the answer
             does not have it, all.
+
+    Attributes:
+        highlight: the same; the next answers heed what it is set to.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Answering:
         self.model = model
         self.tokenizer = tokenizer
         self._max_new_tokens = max_new_tokens
-        self._highlight = highlight
+        self.highlight = highlight
         text_config = model.config.get_text_config(decoder=True)
         self._max_length: int = text_config.max_position_embeddings
         end = model.generation_config.eos_token_id
@@ -118,8 +121,8 @@ class Answering:
             "auxiliary_answer": self._decode(tokens).strip(),
             "auxiliary_tokens": len(tokens),
         }
-        if self._highlight:
-            produced = self._passes_of(self._highlight, tokens)
+        if self.highlight:
+            produced = self._passes_of(self.highlight, tokens)
             facts["highlighted"] = bool(produced.any())
             counted = produced if produced.any() else counted
         weights = torch.stack([pass_weights(read.tokens, counted) for read in reads])  # (R, S)

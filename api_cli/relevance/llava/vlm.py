@@ -11,13 +11,20 @@ from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from torch.nn import functional as F
 
 from api_cli.options.prompt import MAX_NEW_TOKENS, PROMPT_TEMPLATE
 from api_cli.relevance import Prepared, Read, Reads, Relevance, as_reads
 from api_cli.relevance.device import default_batch_size, pick_device
 from api_cli.relevance.fit import GridPart
 from api_cli.relevance.llava.answering import CACHE, Answering, in_turn
+from api_cli.relevance.llava.batching import (
+    collate,
+    filled_before,
+    kinds_of,
+    left,
+    pad_twice,
+    places_of,
+)
 from api_cli.relevance.llava.blocks import Block, Blocks
 from api_cli.relevance.llava.prefix import Layer, Prefix, fill_cache, hand_out, layers_of, pad
 from api_cli.relevance.llava.readers import EAGER, SDPA, reading
@@ -163,16 +170,16 @@ class VlmRelevance(Answering):
         shared = self._share(images, prompts, ends, last)
         if shared is None or not shared.knows_first:
             last = None  # so that its memory can be used
-        of_tokens = _kinds(prompts, starts, blocks)
+        of_tokens = kinds_of(prompts, starts, blocks)
         if shared is not None:
-            ids, mask, kinds, lefts = _pad_twice(prompts, ends, of_tokens, self._pad_token)
+            ids, mask, kinds, lefts = pad_twice(prompts, ends, of_tokens, self._pad_token)
             prefixes = self._read_prefixes(shared, ids, mask, kinds, max(ends), blocks, last)
             last = None
         else:
             ids, mask = pad(prompts, 0, self._pad_token)
             lefts = [ids.shape[1] - len(prompt) for prompt in prompts]
-            kinds = {name: _left(rows, ids.shape[1]) for name, rows in of_tokens.items()}
-        places, is_token = _places(blocks, starts, lefts)
+            kinds = {name: left(rows, ids.shape[1]) for name, rows in of_tokens.items()}
+        places, is_token = places_of(blocks, starts, lefts)
 
         device = self.model.device
         found: dict[int, Relevance] = {}
@@ -259,7 +266,7 @@ class VlmRelevance(Answering):
         parts: list[list[Layer]] = []
         deltas = []
         if last is not None:
-            parts.append([tuple(_filled_before(part, width) for part in x) for x in last.layers])
+            parts.append([tuple(filled_before(part, width) for part in x) for x in last.layers])
             deltas.append(last.deltas)
         firsts = [shared.owner.index(picture) for picture in range(len(shared.pixels))]
         firsts = firsts[len(parts) :]
@@ -306,104 +313,3 @@ class VlmRelevance(Answering):
         height, width = whole.shape[-2:]
         grid = {"relevance_grid": f"{height} x {width}"} if facts else {}
         return Relevance(whole[:, None], {**facts, **grid})
-
-
-def collate(blocks: Sequence[Block], counted: str | None) -> dict[str, torch.Tensor]:
-    """Pictures' tensors as one batch: filled up with zeros at the end, one after the other.
-
-    Args:
-        blocks: of the pictures.
-        counted: the tensor, if any, that counts patches through all of them.
-    """
-    batch = {}
-    for name in blocks[0].tensors:
-        tensors = [block.tensors[name] for block in blocks]
-        if name == counted:
-            before = 0
-            for number, block in enumerate(blocks):
-                tensors[number] = torch.where(tensors[number] >= 0, tensors[number] + before, -1)
-                before += block.tensors["pixel_values"].shape[:2].numel()
-        largest = [max(sizes) for sizes in zip(*(t.shape[1:] for t in tensors), strict=True)]
-        filled = [_filled(tensor, largest) for tensor in tensors]
-        batch[name] = torch.cat(filled) if len(filled) > 1 else filled[0]  # without a copy
-    return batch
-
-
-def _filled(tensor: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-    """A tensor with zeros at the end of every dimension but the first."""
-    missing = [
-        part
-        for have, want in zip(tensor.shape[:0:-1], reversed(sizes), strict=True)
-        for part in (0, want - have)
-    ]
-    return F.pad(tensor, missing) if any(missing) else tensor
-
-
-def _filled_before(part: torch.Tensor, width: int) -> torch.Tensor:
-    """Keys or values (1, K, E, d) as the last of (1, K, width, d); what comes before is masked."""
-    return F.pad(part, (0, 0, width - part.shape[2], 0))
-
-
-def _kinds(
-    prompts: Sequence[list[int]], starts: Sequence[int], blocks: Sequence[Block]
-) -> dict[str, list[torch.Tensor]]:
-    """What processors say of each token, by name, a row a prompt."""
-    kinds: dict[str, list[torch.Tensor]] = {}
-    for name in blocks[0].kinds:
-        rows = [torch.zeros(len(prompt), dtype=torch.int64) for prompt in prompts]
-        for row, start, block in zip(rows, starts, blocks, strict=True):
-            row[start : start + len(block.ids)] = torch.tensor(block.kinds[name])
-        kinds[name] = rows
-    return kinds
-
-
-def _left(rows: Sequence[torch.Tensor], width: int, value: int = 0) -> torch.Tensor:
-    """Rows of one length, filled up on the left."""
-    return torch.stack([F.pad(row, (width - len(row), 0), value=value) for row in rows])
-
-
-def _pad_twice(
-    prompts: Sequence[list[int]],
-    ends: Sequence[int],
-    kinds: Mapping[str, Sequence[torch.Tensor]],
-    pad_token: int,
-) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor], list[int]]:
-    """Prompts filled up before their beginnings and after them, so that both end together.
-
-    Args:
-        prompts: B prompts.
-        ends: where the beginning of each ends.
-        kinds: of their tokens.
-        pad_token: fills up.
-
-    Returns:
-        ids and mask (B, T), the kinds likewise, and how far each beginning has moved.
-    """
-    first, second = max(ends), max(len(p) - e for p, e in zip(prompts, ends, strict=True))
-
-    def twice(rows: Sequence[torch.Tensor], value: int = 0) -> torch.Tensor:
-        parts = [(row[:end], row[end:]) for row, end in zip(rows, ends, strict=True)]
-        heads, tails = zip(*parts, strict=True)
-        return torch.cat([_left(heads, first, value), _left(tails, second, value)], dim=1)
-
-    rows = [torch.tensor(prompt) for prompt in prompts]
-    return (
-        twice(rows, pad_token),
-        twice([torch.ones_like(row) for row in rows]),
-        {name: twice(of_rows) for name, of_rows in kinds.items()},
-        [first - end for end in ends],
-    )
-
-
-def _places(
-    blocks: Sequence[Block], starts: Sequence[int], lefts: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Where in the batch the views' tokens are, (B, N), and which of these there are."""
-    rows = [
-        torch.tensor(block.places) + start + left
-        for block, start, left in zip(blocks, starts, lefts, strict=True)
-    ]
-    most = max(map(len, rows))
-    places = torch.stack([F.pad(row, (0, most - len(row))) for row in rows])
-    is_token = torch.arange(most) < torch.tensor([len(row) for row in rows])[:, None]
-    return places, None if is_token.all() else is_token

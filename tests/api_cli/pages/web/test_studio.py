@@ -14,7 +14,7 @@ from api_cli.cli import app
 from api_cli.errors import ApipromptError, UsageError
 from api_cli.pages.web.answering import answer
 from api_cli.pages.web.choice import METHODS, command, configuration, spelt, value_of
-from api_cli.pages.web.studio import Look, Studio, draw
+from api_cli.pages.web.studio import Look, Studio, asked_alike, draw
 from api_cli.runs.pictures import encode
 
 QUESTION = "What's left of the cat?"
@@ -90,6 +90,18 @@ def test_all_layers_are_read_at_once(looks):
     }
     assert len(drawn) == looks["clip"].layers
     assert looks["llava"].answer
+
+
+@pytest.mark.model
+def test_a_highlight_asks_the_model_that_is_there(studio, looks):
+    look = looks["llava"]
+    first = look.answer.split()[0]
+    config = choice("llava", highlight=first)
+    again = studio.look(look.picture, QUESTION, config)
+    assert again.checkpoint is look.checkpoint
+    assert again.found.facts["highlighted"] is True
+    assert "highlighted" not in studio.look(look.picture, QUESTION, choice("llava")).found.facts
+    assert not asked_alike(config, look.config)
 
 
 def test_a_preset_moves_the_sliders_to_where_it_makes_the_same_picture():

@@ -123,6 +123,14 @@ def test_sliders_change_the_picture_and_the_command_makes_the_same(visit, tmp_pa
     page = visit()
     page.pick()
     page.ask()
+    page.slide("Layer", 0)
+    page.pick(1)  # another picture; the layer stays
+    page.page.wait_for_function("!document.querySelector('#masked img')")
+    page.ask()
+    assert "--layer-index 0" in page.command()
+    page.pick()
+    page.page.wait_for_function("!document.querySelector('#masked img')")
+    page.ask()
     sliders = {"Layer": 2, "Contrast": 2, "Smoothness": 5, "Grey level": 128, "Floor": 0.2}
     for label, value in {**sliders, "Keep (share of patches)": 0.5}.items():
         page.slide(label, value)
