@@ -10,7 +10,7 @@ from api_cli.options.clip import ClipConfig
 from api_cli.options.config import DATA, MASK, MODEL, OUTPUT, SCALE, Config
 from api_cli.options.llava import LlavaConfig
 from api_cli.options.option import option
-from api_cli.options.score import SCORING, TABLES
+from api_cli.options.score import SCORING, table_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +55,7 @@ class ProfileConfig(Config):
         SCORING, 10_000, parsers.integer(100), "N", "Draws of the bootstrap intervals."
     )
     seed: int = option(SCORING, 0, parsers.integer(0), "N", "Of those draws.")
-    table: str = option(
-        OUTPUT,
-        "auto",
-        parsers.one_of(*TABLES),
-        "NAME",
-        "How the table on stdout is written: md, csv, json, or auto for the terminal.",
-    )
+    table: str = table_option()
     csv: Path | None = option(
         OUTPUT, None, parsers.path, "FILE", "Write the whole table there, as CSV.", ""
     )

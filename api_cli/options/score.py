@@ -18,6 +18,17 @@ METRICS = (
 TABLES = ("auto", "md", "csv", "json")
 
 
+def table_option() -> Any:
+    """The field `table` of every command that prints one."""
+    return option(
+        OUTPUT,
+        "auto",
+        parsers.one_of(*TABLES),
+        "NAME",
+        "How the table on stdout is written: md, csv, json, or auto for the terminal.",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnswersConfig(Config):
     """Which answers are scored, and by what; of every command that needs scores."""
@@ -45,13 +56,7 @@ class AnswersConfig(Config):
     judge_model: str | None = option(
         SCORING, None, parsers.text, "NAME", "Model that judges, as its server knows it.", ""
     )
-    table: str = option(
-        OUTPUT,
-        "auto",
-        parsers.one_of(*TABLES),
-        "NAME",
-        "How the table on stdout is written: md, csv, json, or auto for the terminal.",
-    )
+    table: str = table_option()
     quiet: bool = option(RUN, False, parsers.switch, "", "Errors only.")
 
     def to_dict(self) -> dict[str, Any]:

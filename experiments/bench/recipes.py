@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 import torch
+from PIL import Image
 
-from api_cli.masking import CLIP, Keep, MaskSettings, apply_mask
-from api_cli.options.launch import default_num_workers
+from api_cli.masking import CLIP, Array, Box, Keep, MaskSettings, apply_mask
 from api_cli.options.prompt import GENERAL_QUESTION
 from api_cli.relevance.llava import LlavaRelevance
 from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
-from api_cli.runs.map_store import MapStore
 from api_cli.runs.pictures import decode, encode
-from experiments.bench.common import Bench, Ratio, Row, compare, cpu_seconds, write_photographs
+from experiments.bench.common import Ratio, Row, compare, cpu_seconds, write_photographs
+from experiments.bench.kept_maps import Draw, against_alone
 
 TWELVE = [
     MaskSettings(coe, smooth=smooth, floor=floor, keep=keep)
@@ -29,41 +28,19 @@ TWELVE = [
 
 
 def kept_maps(photographs: int, rounds: int) -> list[Row]:
-    """CPU time of twelve settings from kept maps over that of their pictures alone.
+    """CPU time of twelve settings from kept maps over that of their pictures alone."""
+    ratio = against_alone(TWELVE, _alone, photographs, rounds, cpu_seconds)
+    return [_row(f"{len(TWELVE)} settings from kept maps, {photographs} photographs", ratio)]
 
-    The pictures alone: each photograph is decoded once, and each setting's mask, which is there,
-    blended, encoded and written.
-    """
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        bench = Bench("ViT-B-32", photographs, folder)
-        store = MapStore(folder / "maps", {})
-        layer = bench.model.number_of_layers - 2
-        bench.run([(layer, MaskSettings())], store, "the first run")
-        [(maps, _)] = bench.model.relevance(
-            [bench.model.prepare(decode(bench.paths[0].read_bytes()))], ["what?"], [layer]
-        )
-        masks = [CLIP.make_mask(maps[0], settings, None) for settings in TWELVE]
-        box = (0, 0, *bench.model.grid[::-1])
-        out = folder / "bare"
-        out.mkdir()
 
-        def one(path: Path) -> None:
-            image = decode(path.read_bytes())
-            for number, (mask, settings) in enumerate(zip(masks, TWELVE, strict=True)):
-                content = encode(apply_mask(image, mask, settings, box), "jpg", 95)
-                (out / f"{number}_{path.name}").write_bytes(content)
+def _alone(maps: Array, box: Box) -> Draw:
+    masks = [CLIP.make_mask(maps, settings, None) for settings in TWELVE]
 
-        def bare() -> None:
-            with ThreadPoolExecutor(default_num_workers("auto")) as pool:
-                list(pool.map(one, bench.paths))
+    def draw(image: Image.Image) -> Iterator[bytes]:
+        for mask, settings in zip(masks, TWELVE, strict=True):
+            yield encode(apply_mask(image, mask, settings, box), "jpg", 95)
 
-        def from_maps() -> None:
-            done = bench.run([(layer, settings) for settings in TWELVE], store, "the first run")
-            assert done.seconds_model == 0, "the model was used"
-
-        ratio = compare(from_maps, bare, rounds, cpu_seconds)
-        return [_row(f"{len(TWELVE)} settings from kept maps, {photographs} photographs", ratio)]
+    return draw
 
 
 def relative(pictures: int, rounds: int) -> list[Row]:
