@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,7 +29,8 @@ Levels = NDArray[np.uint8]
 _Weights = NDArray[np.float64]
 
 _ONE = 2**22  # Pillow's weights are whole multiples of its inverse
-_TILE_ROWS = 24
+_TILE_ROWS = 12
+_TILES = 12  # in one call: what they give stays in a core's cache
 _WORK = 2**18  # multiplications of a tile: with more, BLAS wakes threads that wait for each other
 
 
@@ -52,31 +54,52 @@ def resize(levels: Array, size: tuple[int, int], name: str, box: Box) -> Levels:
     if name == "NEAREST":
         rows = _nearest(height, top, bottom, size[1])[:, None]
         return np.rint(levels).astype(np.uint8)[rows, _nearest(width, left, right, size[0])]
-    across = _weights(width, left, right, size[0], name)  # (W, w)
-    down = _weights(height, top, bottom, size[1], name)  # (H, h)
-    wide = np.empty((height, size[0]))  # (h, W)
-    _product(levels.astype(np.float64), across.T, wide)
+    wide = np.empty((size[0], height), np.float32)  # (W, h)
+    _bring(levels.T, _tiles(width, left, right, size[0], name), wide)
     resized = np.empty(size[::-1], np.uint8)
-    _product(down, wide, resized, raised=0.5)  # rounded to whole levels, halves upwards
+    down = _tiles(height, top, bottom, size[1], name)
+    # rounded to whole levels, halves upwards
+    _bring(np.ascontiguousarray(wide.T), down, resized, raised=0.5)
     return resized
 
 
-def _product(a: _Weights, b: _Weights, out: NDArray[Any], raised: float = 0) -> None:
-    """a @ b + raised, what overshoots cut off at 0 and 255.
+class _Tiles(NamedTuple):
+    """`_weights` by tiles of T rows, and of each the K columns that hold all but zeros.
 
-    By tiles, and in each without the inner rows to which all of its weights are 0.
+    Attributes:
+        weights: (n, T, K) float32; after the last row, the last tile repeats it.
+        first: (n,) the first of each tile's columns.
     """
-    height, width = out.shape
-    for y in range(0, height, _TILE_ROWS):
-        rows = slice(y, y + _TILE_ROWS)
-        used = np.flatnonzero(a[rows].any(axis=0))
-        inner = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
-        across = max(1, _WORK // (_TILE_ROWS * (inner.stop - inner.start)))
-        for x in range(0, width, across):
-            columns = slice(x, x + across)
-            sums = a[rows, inner] @ b[inner, columns]
-            sums += raised
-            out[rows, columns] = np.clip(sums, 0, 255, out=sums)
+
+    weights: NDArray[np.float32]
+    first: NDArray[np.intp]
+
+
+def _bring(cells: Array, tiles: _Tiles, out: NDArray[Any], raised: float = 0) -> None:
+    """A map's first axis to pixels: `_weights` @ cells + raised, cut off at 0 and 255.
+
+    In few calls, each of several tiles: between any two of them, threads wait for each other.
+
+    Args:
+        cells: (h, n).
+        tiles: of h cells and H pixels.
+        out: (H, n), where the outcome goes.
+    """
+    width = out.shape[1]
+    _, rows, inner = tiles.weights.shape
+    windows = sliding_window_view(cells, inner, axis=0).swapaxes(1, 2)  # (h - K + 1, K, n)
+    across = min(width, max(1, _WORK // (rows * inner)))
+    room = np.empty((_TILES, rows, across), np.float32)
+    for x in range(0, width, across):
+        columns = slice(x, x + across)
+        for i in range(0, len(tiles.first), _TILES):
+            first = tiles.first[i : i + _TILES]
+            sums = room[: len(first), :, : width - x]
+            np.matmul(tiles.weights[i : i + _TILES], windows[first, :, columns], out=sums)
+            sums += np.float32(raised)
+            np.clip(sums, 0, 255, out=sums)
+            whole = out[i * rows : (i + _TILES) * rows, columns]
+            whole[:] = sums.reshape(-1, sums.shape[-1])[: len(whole)]
 
 
 @lru_cache(maxsize=64)
@@ -89,7 +112,6 @@ def _nearest(cells: int, start: float, end: float, length: int) -> NDArray[np.in
     return shown
 
 
-@lru_cache(maxsize=64)
 def _weights(cells: int, start: float, end: float, length: int, name: str) -> _Weights:
     """What each of `cells` cells adds to each of `length` pixels: (length, cells), rows of sum 1.
 
@@ -109,6 +131,21 @@ def _weights(cells: int, start: float, end: float, length: int, name: str) -> _W
     weights /= weights.sum(axis=1, keepdims=True)
     whole: _Weights = np.trunc(weights * _ONE + np.copysign(0.5, weights))
     return whole / _ONE
+
+
+@lru_cache(maxsize=64)
+def _tiles(cells: int, start: float, end: float, length: int, name: str) -> _Tiles:
+    """The weights of `_weights`, cut into tiles."""
+    weights = _weights(cells, start, end, length, name)
+    weights = np.pad(weights, ((0, -length % _TILE_ROWS), (0, 0)), mode="edge")
+    weights = weights.reshape(-1, _TILE_ROWS, cells)
+    used = (weights != 0).max(axis=1)  # (n, h)
+    first = used.argmax(axis=1)
+    beyond = cells - used[:, ::-1].argmax(axis=1)
+    inner = int((beyond - first).max())
+    first = np.minimum(first, cells - inner)
+    columns = (first[:, None] + np.arange(inner))[:, None]  # (n, 1, K)
+    return _Tiles(np.take_along_axis(weights, columns, axis=-1).astype(np.float32), first)
 
 
 class _Kernel(NamedTuple):

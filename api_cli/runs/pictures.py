@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,17 +131,28 @@ def encode(image: Image.Image, image_format: str, quality: int) -> bytes:
             f"{width} x {height} pixels are too many for {image_format}, which takes {longest:,} a "
             "side; use --format png"
         )
-    buffer = io.BytesIO()
     options: dict[str, Any] = {"quality": quality} if kind in _WITH_QUALITY else {}
     if kind == "PNG":  # by runs: smaller than by the usual strategy, and sooner done
         options = {"compress_level": 1, "compress_type": _BY_RUNS}
-    try:
-        image.save(buffer, kind, **options)
-    except (OSError, ValueError) as error:  # of Pillow's encoders, not of a disk
-        raise EncodeError(
-            f"the picture cannot be written as {image_format} ({error}); use another --format"
-        ) from error
-    return buffer.getvalue()
+    with _open_in_memory() if kind == "JPEG" else io.BytesIO() as file:
+        try:
+            image.save(file, kind, **options)
+        except (OSError, ValueError) as error:  # of Pillow's encoders, not of a disk
+            raise EncodeError(
+                f"the picture cannot be written as {image_format} ({error}); use another --format"
+            ) from error
+        file.seek(0)
+        return file.read()
+
+
+def _open_in_memory() -> BinaryIO:
+    """A file in memory with a descriptor, where the system has such.
+
+    Pillow's JPEG encoder lets other threads run while it writes to a descriptor, else not.
+    """
+    if not hasattr(os, "memfd_create"):
+        return io.BytesIO()
+    return os.fdopen(os.memfd_create("picture"), "w+b")
 
 
 def _upright(image: Image.Image) -> Image.Image:

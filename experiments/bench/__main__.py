@@ -25,6 +25,7 @@ from experiments.bench import (
     shared_pictures,
     start_up,
     sweep,
+    threads,
     vlm_memory,
     web,
 )
@@ -112,6 +113,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
         "A run of twelve renderings from kept maps against decoding, drawing and encoding alone",
         lambda: renderings.twelve(24, 5),
     ),
+    "threads": (
+        "What the belt's threads do beside the model, photographs of a megapixel",
+        lambda: threads.measure((1, 2, 4, 8), 96),
+    ),
     "processes": ("The same pictures from several processes", processes.measure),
 }
 
@@ -120,12 +125,16 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
 def main(
     names: list[str] = typer.Argument(None, metavar="[NAME]..."),  # noqa: B008
     device: str | None = typer.Option(
-        None, metavar="DEVICE", help="Measure this device instead (cuda, cpu): tables in full."
+        None, "--device", metavar="DEVICE", help="Measure this device instead: cuda, cpu."
+    ),
+    budget: float | None = typer.Option(
+        None, "--budget", metavar="SECONDS", help="For --device: leave out what takes longer."
     ),
 ) -> None:
     """Run the benchmarks named, or all: end-to-end, sweep, second-run, published, ..."""
     if device is not None:
         plan = one_device.SMALL if device == "cpu" else one_device.FULL
+        plan = plan if budget is None else plan._replace(budget=budget)
         for number, (title, rows) in enumerate(one_device.measure(device, plan), start=1):
             report(title, rows, RESULTS / f"device-{number}.json")
         return

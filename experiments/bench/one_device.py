@@ -29,6 +29,7 @@ from api_cli.relevance.llava.checkpoint import LlavaCheckpoint
 from api_cli.runs.belt import Belt
 from api_cli.runs.jobs import Report
 from api_cli.runs.pictures import decode
+from experiments.bench import threads
 from experiments.bench.common import (
     Row,
     make_jobs,
@@ -48,16 +49,18 @@ class Plan(NamedTuple):
     Attributes:
         architectures: of open_clip, or `demo`.
         batch_sizes: of the forward pass alone.
+        threads: how many read and write photographs beside the model.
         photographs: of a megapixel, in a run.
         seconds: that a forward pass is repeated for.
         llava: shape of the LLaVA.
         questions: about one picture, of LLaVA.
         new_tokens: of LLaVA's answers.
-        budget: seconds in all; what does not fit is said and left out.
+        budget: seconds in all; what does not fit is said and left out, the largest model first.
     """
 
     architectures: Sequence[str]
     batch_sizes: Sequence[int]
+    threads: Sequence[int]
     photographs: int
     seconds: float
     llava: dict[str, dict[str, int]]
@@ -67,8 +70,8 @@ class Plan(NamedTuple):
 
 
 FULL = Plan(
-    (DEMO, "ViT-B-32", "ViT-L-14", "ViT-L-14-336"), (1, 8, 32, 64, 128, 256), 192, 0.5, MIDDLE, 6,
-    20, 450,
+    (DEMO, "ViT-B-32", "ViT-L-14", "ViT-L-14-336"), (1, 8, 32, 64, 128, 256), (1, 2, 4, 8, 16),
+    192, 0.5, MIDDLE, 6, 20, 450,
 )  # fmt: skip
 # for a CPU: the same ways, in a minute
 _TINY = {
@@ -77,7 +80,7 @@ _TINY = {
     "text_config": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
                     "intermediate_size": 64},
 }  # fmt: skip
-SMALL = Plan((DEMO,), (1, 2), 4, 0.05, _TINY, 2, 2, 450)
+SMALL = Plan((DEMO,), (1, 2), (1, 2), 4, 0.05, _TINY, 2, 2, 450)
 
 
 class Left:
@@ -100,13 +103,15 @@ class Left:
 
 
 def measure(device: str, plan: Plan) -> list[tuple[str, list[Row]]]:
-    """Tables by title: forward pass alone, runs by stage, LLaVA."""
+    """Tables by title: beside the model, forward pass alone, runs by stage, LLaVA."""
     left = Left(plan.budget)
     forward: list[Row] = []
     runs: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         paths = write_photographs(folder / "photographs", plan.photographs)
+        beside = threads.measure(plan.threads, plan.photographs)
+        answers = _llava(device, plan, folder, paths, left)
         for architecture in plan.architectures:
             if not left.for_(architecture):
                 continue
@@ -124,10 +129,10 @@ def measure(device: str, plan: Plan) -> list[tuple[str, list[Row]]]:
                         rate = _forward_rate(model, stored, size, plan.seconds)
                         forward.append(words | {"batch": size, "images/s": rate, "masks off": off})
                     runs.append(words | _run(model, paths, folder))
-        answers = _llava(device, plan, folder, paths, left)
     for what in left.out:
         print(f"left out, since {plan.budget:.0f} s were over: {what}")
     tables = [
+        ("Beside the model, photographs of a megapixel", beside),
         ("Forward pass alone, up to the layer that is read", forward),
         ("A run of 1-megapixel photographs, --batch-size auto", runs),
         (f"LLaVA, {plan.new_tokens} new tokens, {plan.questions} questions a picture", answers),

@@ -108,6 +108,14 @@ def test_a_profile_is_not_kept_beside_colours_that_are_no_longer_its_own():
             assert "icc_profile" not in image.info
 
 
+@pytest.mark.parametrize("quality", [1, 95, 100])
+def test_a_jpeg_is_what_pillow_writes(quality, photographs):
+    image = decode(photographs["wide"].read_bytes())
+    expected = io.BytesIO()
+    image.save(expected, "JPEG", quality=quality)
+    assert encode(image, "jpg", quality) == expected.getvalue()
+
+
 def test_a_png_holds_every_level():
     for height, width in ((1, 1), (1, 7), (9, 1), (40, 33)):
         levels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
