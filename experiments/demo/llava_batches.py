@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from PIL import Image
 from questions import KINDS, Kind, Question, ask_absent, ask_any, groups, neighbour, place_of
 from scenes import Scene, compose, random_shape
 from things import COLOURS, THINGS
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 from transformers import LlavaProcessor
 
 from api_cli.relevance.fit import pad_to_square
@@ -82,6 +83,10 @@ class Batch(NamedTuple):
     answers: torch.Tensor  # (B, Q, T) bool, where the next token is to be predicted
     asked: torch.Tensor  # (B, Q, N) float32, coverage by asked objects; 0 for absent things
     told: torch.Tensor  # (B, Q, N) float32, likewise by the object that the answer names
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on that device."""
+        return Batch(*(part.to(device) for part in self))
 
 
 def draw_view(rng: np.random.Generator) -> View:
@@ -296,15 +301,16 @@ def make_batch(
 class Batches(IterableDataset[Batch]):
     """An endless stream of fresh batches from one seed, from batch number `start` on.
 
-    `draw` is what `make_batch` takes by name.
+    `draw` is what `make_batch` takes by name. The batches are the same, in the same order, however
+    many workers a loader has.
     """
 
     def __init__(self, phrases: Phrasebook, *, seed: int, start: int, **draw: Any) -> None:
         self._phrases, self._seed, self._start, self._draw = phrases, seed, start, draw
 
     def __iter__(self) -> Iterator[Batch]:
-        number = self._start
-        while True:
+        worker = get_worker_info()
+        first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        for number in itertools.count(self._start + first, step):
             rng = np.random.default_rng((self._seed, number))
             yield make_batch(rng, self._phrases, **self._draw)
-            number += 1

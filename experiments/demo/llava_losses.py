@@ -148,9 +148,9 @@ def answer(
     words = decoder.embed_tokens(prefix[: P - N]).to(image.dtype).expand(B, -1, -1)
     asked = decoder.embed_tokens(ids.flatten(1)).to(image.dtype)
     x = torch.cat([words, image, asked], dim=1)  # (B, P + QT, d)
-    after = torch.arange(P, P + T).repeat(Q)
-    rotary = decoder.rotary_emb(x, torch.cat([torch.arange(P), after])[None])
-    future = torch.full((T, T), -torch.inf).triu(1)
+    place = torch.arange(P + T, device=x.device)
+    rotary = decoder.rotary_emb(x, torch.cat([place[:P], place[P:].repeat(Q)])[None])
+    future = torch.full((T, T), -torch.inf, device=x.device).triu(1)
     looks, found = {}, {}
     patches = image
     for number, layer in enumerate(decoder.layers):
@@ -224,7 +224,8 @@ def answer_losses(
     patches = said.patches.float()
     read_off = kept(patches.detach() if hold else patches, batch)
     losses = {f"kept_{name}": weights.kept * value for name, value in read_off.items()}
-    turned = F.binary_cross_entropy(found, there, passes, reduction="sum") / passes.sum()
+    turned = -(there * found.log() + (1 - there) * (1 - found).log())
+    turned = (turned * passes).sum() / passes.sum()
     return losses | {
         "answer": F.cross_entropy(logits, batch.ids[..., 1:][where]),
         "asked": weights.asked * _looking(said.looks[read], batch.asked, passes),

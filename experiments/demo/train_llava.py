@@ -60,9 +60,9 @@ CHECKS: dict[str, dict[str, float]] = {
 WORD = 0.1  # standard deviation of first word embeddings
 
 
-def bf16() -> Any:
-    """Autocast to bfloat16 on the CPU."""
-    return torch.autocast("cpu", dtype=torch.bfloat16)
+def bf16(device: torch.device) -> Any:
+    """Autocast to bfloat16."""
+    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def parameter_groups(parts: list[tuple[nn.Module, float]]) -> list[dict[str, Any]]:
@@ -134,7 +134,7 @@ def calm(projector: Any) -> None:
 @torch.no_grad()
 def report_tower(model: LlavaForConditionalGeneration, sight: Sight, batch: Batch) -> str:
     """How often the heads are right on the patches that show objects."""
-    with bf16():
+    with bf16(batch.pixels.device):
         features = see(model, batch.pixels)
     scene, patch, thing = batch.owner.T
     seen = sight.read(features.float()[scene, patch])
@@ -163,7 +163,7 @@ def report_tower(model: LlavaForConditionalGeneration, sight: Sight, batch: Batc
 @torch.no_grad()
 def report_answers(model: LlavaForConditionalGeneration, prefix: torch.Tensor, batch: Batch) -> str:
     """By kind: the share of answers right word for word; and of first passes that point right."""
-    with bf16():
+    with bf16(prefix.device):
         said = answer(model, see(model, batch.pixels), prefix, batch.ids, (RELEVANCE_LAYER,))
         best = model.lm_head(said.output).argmax(dim=-1)
     wrong = (best[..., :-1] != batch.ids[..., 1:]) & batch.answers[..., :-1]
@@ -186,7 +186,8 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     processor = make_processor()
     phrases = Phrasebook(processor)
-    prefix = torch.tensor(phrases.prefix)
+    device = torch.device(args.device)
+    prefix = torch.tensor(phrases.prefix, device=device)
     config = make_config(
         processor.tokenizer,
         tower_layers=args.tower_layers,
@@ -204,7 +205,7 @@ def train(args: argparse.Namespace) -> None:
     checks = {
         name: make_batch(
             default_rng(fresh_seed), phrases, scenes=CHECKED, questions=8 * answering, **how
-        )
+        ).to(device)
         for name, how in CHECKS.items()
         if name == "ordinary" or args.harder or args.faded
     }
@@ -215,7 +216,7 @@ def train(args: argparse.Namespace) -> None:
     step, spent = 0, 0.0  # spent: seconds of training so far
     state: dict[str, Any] | None = None
     if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
+        state = torch.load(state_file, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         sight.load_state_dict(state["sight"])
         kept.load_state_dict(state["kept"])
@@ -234,6 +235,8 @@ def train(args: argparse.Namespace) -> None:
         model.load_state_dict(seen, strict=False)
         sight.load_state_dict(before["sight"])
         start_decoder(model, sight, processor, check)
+    for part in (model, sight, kept):
+        part.to(device)
 
     parts: list[tuple[nn.Module, float]] = [(tower, args.tower_lr), (sight, args.tower_lr)]
     if answering:
@@ -278,15 +281,16 @@ def train(args: argparse.Namespace) -> None:
         harder=args.harder,
         faded=args.faded,
     )
-    loader = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=8)
+    loader = DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=8)
     total, saved = 60 * args.minutes, time.monotonic()
     mean: dict[str, float] = {}
     tick = time.monotonic()
-    for batch in loader:
+    for drawn in loader:
+        batch = drawn.to(device)
         scale = schedule(step, spent / total, args.floor)
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * scale
-        with bf16():
+        with bf16(device):
             features = see(model, batch.pixels)
             hold = step < alone
             losses = sight(features.detach().float() if hold else features.float(), batch)
@@ -294,15 +298,16 @@ def train(args: argparse.Namespace) -> None:
                 losses = {k: args.sight * v for k, v in losses.items()}
                 losses |= answer_losses(model, features, prefix, batch, weights, kept, hold)
         optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
+        values = torch.stack(list(losses.values()))
+        values.sum().backward()
         for module, _ in parts:
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         step += 1
         now = time.monotonic()
         spent, tick = spent + now - tick, now
-        for name, value in losses.items():
-            mean[name] = mean.get(name, value.item()) * 0.98 + value.item() * 0.02
+        for name, value in zip(losses, values.tolist(), strict=True):
+            mean[name] = mean.get(name, value) * 0.98 + value * 0.02
         if step % 100 == 0:
             rates = f"{step * args.batch_size / spent:.0f} scenes/s"
             shown = " ".join(f"{name} {value:.3f}" for name, value in mean.items())
@@ -338,7 +343,9 @@ def main() -> None:
     for name, weight in Weights._field_defaults.items():
         parser.add_argument(f"--{name}", type=float, default=weight, help="see llava_losses.py")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
     parser.add_argument("--tower-layers", type=int, default=6)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--width", type=int, default=256)

@@ -35,7 +35,9 @@ def _environment(end: str) -> Path:
     python = folder / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]
     if not python.exists():
-        subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
+        subprocess.run(
+            [*uv, "venv", "--quiet", "--seed", "--python", sys.executable, folder], check=True
+        )
     install = ["pip", "install", "--quiet", "--python", str(python), "--upgrade"]
     install += ["--resolution", RESOLUTION[end], "--editable", f"{ROOT}[test]"]
     subprocess.run([*uv, *install], check=True)

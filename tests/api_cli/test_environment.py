@@ -134,6 +134,7 @@ class Interrupt:
         if name == {name!r}:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupt())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
 sys.argv = ["apiprompt", "clip", "--output-folder", "out"]
 from api_cli.__main__ import main
 main()
