@@ -43,6 +43,7 @@ class Level(NamedTuple):
 MID = Level((4, 8), (0.15, 0.25), twins=3, repeats=0.4)
 CROWDED = Level((8, 14), (0.09, 0.16), twins=4, repeats=0.3)
 NOISY = MID._replace(noise=60)
+TINY = Level((8, 14), (0.05, 0.08), twins=4, repeats=0.4)  # smaller than any in training
 
 
 def cast(rng: np.random.Generator, level: Level) -> Cast:

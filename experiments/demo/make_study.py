@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from crowds import CROWDED, MID, NOISY, Level, compose_level
+from crowds import CROWDED, MID, NOISY, TINY, Level, compose_level
 from make_dataset import row
 from PIL import Image
 from questions import Kind, Question, ask, ask_absent, ask_any, groups, neighbour
@@ -30,10 +30,17 @@ LEVELS: dict[str, Level | None] = {
     "look-alikes": MID,
     "crowded": CROWDED,
     "noisy": NOISY,
+    "tiny": TINY,
 }
 KINDS = ("colour", "place", "count", "presence", "beside")
 SIDES: tuple[Kind, ...] = ("left", "right", "above", "below")
-SIZES = {"under 11 %": 0.11, "11 to 16 %": 0.16, "16 to 24 %": 0.24, "over 24 %": 1.0}
+SIZES = {
+    "under 8 %": 0.08,
+    "8 to 11 %": 0.11,
+    "11 to 16 %": 0.16,
+    "16 to 24 %": 0.24,
+    "over 24 %": 1.0,
+}
 
 
 def draw(

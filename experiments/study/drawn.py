@@ -24,7 +24,7 @@ from experiments.study.program import apiprompt
 from experiments.study.recipes import RECIPES, Recipe
 
 DRAWING = Path(__file__).parents[1] / "demo" / "make_study.py"
-LEVELS = ("ordinary", "look-alikes", "crowded", "noisy")
+LEVELS = ("ordinary", "look-alikes", "crowded", "noisy", "tiny")
 ALL = ""  # the group of all questions
 TO_CHOOSE, TO_REPORT, TO_CONFIRM = 1, 2, 3  # seeds of scenes
 CONFIRMED = 4  # kinds of question at a level that are looked at again

@@ -11,7 +11,7 @@ from experiments.study.drawn import ALL, BOXES, INVERTED, SHUFFLED, Rows
 
 BEGIN, END = "<!-- study: begin, written by experiments/study -->", "<!-- study: end -->"
 KINDS = ("colour", "place", "count", "presence", "beside", ALL)
-SIZES = ("under 11 %", "11 to 16 %", "16 to 24 %", "over 24 %")
+SIZES = ("under 8 %", "8 to 11 %", "11 to 16 %", "16 to 24 %", "over 24 %")
 CLEAR = 2.0  # points by which a gain counts
 
 Results = Sequence[Mapping[str, Any]]  # of levels
