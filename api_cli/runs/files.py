@@ -63,12 +63,26 @@ def write_content(file: BinaryIO, content: Content) -> None:
         content(file)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what dead processes, wherever they ran, left of `write_whole` in a folder."""
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for name in [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
-            with suppress(OSError):  # gone meanwhile, another user's, or on a read-only disk
-                _remove_if_dead(folder / name)
+def remove_leftovers(folder: Path) -> set[str]:
+    """Delete what dead processes, wherever they ran, left of `write_whole` in a folder.
+
+    Returns:
+        The names of all that was there.
+    """
+    try:
+        there = names_in(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    for name in filter(_TEMPORARY.fullmatch, there):
+        with suppress(OSError):  # gone meanwhile, another user's, or on a read-only disk
+            _remove_if_dead(folder / name)
+    return there
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names of what is in a folder."""
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries}
 
 
 @contextmanager

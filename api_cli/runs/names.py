@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 
@@ -84,16 +84,16 @@ class SampleNames:
     def __init__(self, keys: Iterable[str] = (), sources: Mapping[str, str] | None = None) -> None:
         self.keys = frozenset(keys)
         self._sources = sources
-        alike: defaultdict[str, list[str]] = defaultdict(list)
-        for key in self.keys:
-            alike[_fold(safe_name(self._wished(key)))].append(key)
         crowded: set[str] = set()
-        for name, there in alike.items():
-            if len(there) > 1:
-                crowded.update(there)
+        first: dict[str, str] = {}  # of the keys whose names are alike; a list each takes long
+        for key in self.keys:
+            there = first.setdefault(_fold(safe_name(self._wished(key))), key)
+            if there is not key:
+                crowded |= {there, key}
+        for name, key in first.items():
             beside = _KIND.fullmatch(name) if "." in name else None
-            if beside and beside[1] in alike:
-                crowded.update(there, alike[beside[1]])
+            if beside and beside[1] in first:
+                crowded |= {key, first[beside[1]]}
         self._crowded = crowded
 
     def __call__(self, key: str) -> str:

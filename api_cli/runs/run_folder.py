@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from api_cli.runs.card import write_card
 from api_cli.runs.columns import Columns, plain_row, text
 from api_cli.runs.endings import KINDS, SOURCE, usual_ending
 from api_cli.runs.failures import Failures
-from api_cli.runs.files import remove_leftovers, write_whole
+from api_cli.runs.files import names_in, remove_leftovers, write_whole
 from api_cli.runs.group import Group
 from api_cli.runs.ledger import Ledger, Row, read_rows, to_line
 from api_cli.runs.locks import Lock
@@ -90,10 +91,10 @@ class RunFolder:
         with self._lock:
             if writable:
                 self._enter(record, overwrite)
-                remove_leftovers(path)
+                present = remove_leftovers(path)
             else:
                 check_settings(path, settings)
-            present = {entry.name for entry in os.scandir(path)}
+                present = names_in(path)
             self._manifest.load(lambda row: _is_whole(row, present), mend=writable)
             self._errors.load(mend=writable)
             self._sources = Sources(path)
@@ -151,7 +152,7 @@ class RunFolder:
     def has_beside(self, key: str, suffix: str) -> bool:
         """Whether a sample has such a file."""
         if self._listing is None:
-            self._listing = {entry.name for entry in os.scandir(self.path)}
+            self._listing = names_in(self.path)
         return f"{self._stem(key)}{suffix}" in self._listing
 
     def add(self, row: Row, stamp: str | None = None) -> None:
@@ -294,7 +295,7 @@ def _is_ours(name: str) -> bool:
 def finished_keys(path: Path) -> set[str]:
     """Keys of a run folder's finished samples, without touching the folder or needing one."""
     try:
-        present = {entry.name for entry in os.scandir(path)}
+        present = names_in(path)
     except OSError:
         return set()
     return {row["key"] for row in read_rows(path / MANIFEST) if _is_whole(row, present)}
@@ -305,15 +306,21 @@ def picture_files(row: Row) -> dict[str, str]:
     name = row.get("file_name")
     if not isinstance(name, str):
         return {}
-    beside = f"{name.rsplit('.', 1)[0]}."
-    return {"file_name": name} | {
-        column: value
-        for column, value in row.items()
-        if column.endswith("_file_name") and isinstance(value, str) and value.startswith(beside)
-    }
+    files = {"file_name": name}
+    for column in _of_files(tuple(row)):
+        value = row[column]
+        if isinstance(value, str) and value.startswith(f"{name.rsplit('.', 1)[0]}."):
+            files[column] = value
+    return files
+
+
+@lru_cache(maxsize=64)
+def _of_files(columns: tuple[str, ...]) -> Sequence[str]:
+    """Those of a row's columns that may name further pictures; most rows have the same columns."""
+    return [column for column in columns if column.endswith("_file_name")]
 
 
 def _is_whole(row: Row, present: Set[str]) -> bool:
     """Whether a row has pictures, and all of them are among the files that are present."""
     files = picture_files(row)
-    return bool(files) and {*files.values()} <= present
+    return bool(files) and all(name in present for name in files.values())
