@@ -33,6 +33,8 @@ from datasets_manager import Sample
 
 # tests run one a core: more threads would only wait for each other
 torch.set_num_threads(1)
+# and on the CPU, whose results they expect; tests/api_cli/test_cuda.py has what a GPU is to do
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 _PROCESS_FIXTURES = {"apiprompt", "running_server"}  # a server in a thread, over real HTTP
 _MODEL_FIXTURES = {"clip_folder", "llava_folder"}
