@@ -27,7 +27,7 @@ def open_listed(
     Raises:
         DatasetError: where something else is yielded, or no sample has that column.
     """
-    with _no_garbage_collection():
+    with no_garbage_collection():
         items = tuple(listed)
         samples: Sequence[Sample] = [item for item in items if isinstance(item, Sample)]
         others = [item for item in items if not isinstance(item, Sample)]
@@ -65,7 +65,7 @@ def _with_hint(sample: Sample, column: str) -> Sample:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Keep Python from looking for garbage among 100,000 new samples, again and again: a second."""
     was_on = gc.isenabled()
     gc.disable()

@@ -170,6 +170,6 @@ def digest_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def digest_question(question: str, query: str | None) -> str:
-    """`digest_text` of a question, and of what the model was asked instead where it was."""
-    return digest_text(question if query is None else f"{question}\n{query}")
+def asked(question: str, query: str | None) -> int:
+    """Tells questions apart, and what the model was asked instead, within one process."""
+    return hash(question) if query is None else hash((question, query))

@@ -19,15 +19,16 @@ from api_cli.options.run import RunConfig
 from api_cli.runs.columns import text
 from api_cli.runs.endings import SOURCE
 from api_cli.runs.jobs import Job, Variant
-from api_cli.runs.names import SampleNames, digest_question
+from api_cli.runs.names import SampleNames, asked
 from api_cli.runs.presence import require_no_run
 from api_cli.runs.rendering import MAPS_SUFFIX
 from api_cli.runs.run_folder import RunFolder
 from api_cli.runs.settings import Setting
 from api_cli.runs.sink import Finished
 from datasets_manager import Dataset, Sample
+from datasets_manager.opening import no_garbage_collection
 
-_AT_ONCE = 256  # stamps that a thread finds out, so that handing over costs little
+_AT_ONCE = 2048  # stamps that a thread finds out, so that handing over costs little
 
 
 class Opened(NamedTuple):
@@ -37,6 +38,7 @@ class Opened(NamedTuple):
     finished: Finished
 
 
+@no_garbage_collection()
 def open_folders(
     config: RunConfig,
     settings: Sequence[Setting],
@@ -105,6 +107,7 @@ def record_of(config: RunConfig, setting: Setting) -> dict[str, Any]:
     }
 
 
+@no_garbage_collection()
 def pending(
     dataset: Dataset,
     samples: Sequence[Sample],
@@ -129,15 +132,16 @@ def pending(
             another question, or made from another picture.
     """
     _check_questions(dataset, [there for _, there in opened])
-
-    def is_missing(key: str, there: Finished) -> bool:
-        return key not in there or (save_maps and not there.has_beside(key, MAPS_SUFFIX))
-
     jobs, finished = [], []
     for sample in samples:
-        missing = tuple(v for v, there in opened if is_missing(sample.key, there))
+        key = sample.key
+        missing = [
+            variant
+            for variant, there in opened
+            if key not in there or (save_maps and not there.has_beside(key, MAPS_SUFFIX))
+        ]
         if missing:
-            jobs.append(Job(sample, missing))
+            jobs.append(Job(sample, tuple(missing)))
         if len(missing) < len(opened):
             finished.append(sample)
     _check_pictures(dataset, finished, [there for _, there in opened], verify)
@@ -148,23 +152,18 @@ def pending(
 
 def _check_questions(dataset: Dataset, folders: Sequence[Finished]) -> None:
     """Raise RunFolderError where a finished sample has another question, or is of another set."""
-    found = [0] * len(folders)
-    for sample in dataset:
-        question = None
-        for number, there in enumerate(folders):
+    for there in folders:
+        found = 0
+        for sample in dataset:
             source = there.source(sample.key)
             if source is None:
                 continue
-            found[number] += 1
-            if question is None:
-                query = None if sample.hint is None else text(sample.hint)
-                question = digest_question(text(sample.question), query)
-            if source.question != question:
-                raise _other_content(
-                    there, f"its sample {sample.key!r} has another question", dataset
-                )
-    for there, number in zip(folders, found, strict=True):
-        if number < len(there):
+            found += 1
+            query = None if sample.hint is None else text(sample.hint)
+            if source.asked != asked(text(sample.question), query):
+                what = f"its sample {sample.key!r} has another question"
+                raise _other_content(there, what, dataset)
+        if found < len(there):
             known = {text(sample.key) for sample in dataset}
             stray = next(key for key in there if key not in known)
             raise _other_content(there, f"its sample {stray!r} is not in the dataset", dataset)
@@ -177,14 +176,20 @@ def _check_pictures(
 
     Pictures are read only where their stamps do not tell.
     """
+
+    def is_sure(sample: Sample, stamp: str | None) -> bool:
+        if verify:
+            return False
+        for there in folders:
+            if not there.knows(sample.key, stamp) and sample.key in there:
+                return False
+        return True
+
     groups = [finished[start : start + _AT_ONCE] for start in range(0, len(finished), _AT_ONCE)]
     with ThreadPoolExecutor(default_num_workers("auto")) as pool:
         stamps = [stamp for group in pool.map(_stamps, groups) for stamp in group]
-        unsure = [
-            (sample, stamp)
-            for sample, stamp in zip(finished, stamps, strict=True)
-            if verify or not all(t.knows(sample.key, stamp) for t in folders if sample.key in t)
-        ]
+        stamped = zip(finished, stamps, strict=True)
+        unsure = [(sample, stamp) for sample, stamp in stamped if not is_sure(sample, stamp)]
         digests = pool.map(_image_digest, [sample for sample, _ in unsure])
         for (sample, stamp), digest in zip(unsure, digests, strict=True):
             if digest is None:
@@ -198,7 +203,12 @@ def _check_pictures(
 
 
 def _stamps(samples: Sequence[Sample]) -> list[str | None]:
-    return [sample.stamp for sample in samples]
+    """Each sample's stamp; that of a file which several are about is looked at once."""
+    stamps: list[str | None] = []
+    for before, sample in zip([None, *samples], samples, strict=False):
+        same = before is not None and sample.origin is None and sample.image is before.image
+        stamps.append(stamps[-1] if same else sample.stamp)
+    return stamps
 
 
 def _image_digest(sample: Sample) -> str | None:

@@ -19,7 +19,7 @@ from api_cli.runs.files import names_in, remove_leftovers, write_whole
 from api_cli.runs.group import Group
 from api_cli.runs.ledger import Ledger, Row, read_rows, to_line
 from api_cli.runs.locks import Lock
-from api_cli.runs.names import SampleNames, digest_question
+from api_cli.runs.names import SampleNames, asked
 from api_cli.runs.pictures import head_of
 from api_cli.runs.presence import Presence
 from api_cli.runs.record import RECORD, check_settings, recorded_format, write_record
@@ -85,7 +85,7 @@ class RunFolder:
             Lock(path / ".lock") if writable else nullcontext()
         )
         self._presence: Presence | None = None
-        self._manifest: Ledger[str] = Ledger(path / MANIFEST, self._lock, self._remember)
+        self._manifest: Ledger[Source] = Ledger(path / MANIFEST, self._lock, self._remember)
         self._errors = Failures(path / ERRORS, self._lock, self._manifest.__contains__)
         self._group = Group(self._write)
         with self._lock:
@@ -118,16 +118,13 @@ class RunFolder:
 
     def source(self, key: str) -> Source | None:
         """What a finished sample was made from; None for one that is not finished."""
-        known = self._manifest.get(text(key))
-        if known is None:
-            return None
-        question, image, _ = known.split(" ", 2)
-        return Source(question, image)
+        return self._manifest.get(text(key))
 
     def knows(self, key: str, stamp: str | None) -> bool:
         """Whether a finished sample's picture is as it was, by its stamp (`Sample.stamp`)."""
-        source = self.source(key)
-        return source is not None and self._sources.knows(text(key), stamp, source.image)
+        key = text(key)
+        source = self._manifest.get(key)
+        return source is not None and self._sources.knows(key, stamp, source.image)
 
     def confirm(self, key: str, stamp: str | None) -> None:
         """Note the stamp of a finished sample's picture that was read and found the same."""
@@ -188,7 +185,7 @@ class RunFolder:
     def _stem(self, key: str) -> str:
         """The name of a sample's files without ending: as its row has it, where it has one."""
         known = self._manifest.get(text(key))
-        return self._names(key) if known is None else known.split(" ", 2)[2] or text(key)
+        return self._names(key) if known is None else known.name or text(key)
 
     def _ending(self, key: str, image: bytes) -> str:
         if self._format != SOURCE:
@@ -216,14 +213,14 @@ class RunFolder:
                 (row for row, failed in entries if failed), (row["key"] for row in finished)
             )
 
-    def _remember(self, row: Row) -> str:
-        """What is asked of a row: digests of question and picture, and the name if not the key."""
+    def _remember(self, row: Row) -> Source:
+        """What is asked of a row later."""
         if self._columns.add(row):
             self._grown_at = self._manifest.position
         key, (name, ending) = row["key"], row["file_name"].rsplit(".", 1)
         self._endings.add(ending)
-        question = digest_question(str(row.get("question")), row.get("query"))
-        return f"{question} {row.get('image_sha256')} {'' if name == key else name}"
+        question = asked(str(row.get("question")), row.get("query"))
+        return Source(question, str(row.get("image_sha256")), None if name == key else name)
 
     def _mend(self) -> None:
         """Make the manifest one that `datasets` opens, where it is not; the lock is held.
@@ -323,4 +320,7 @@ def _of_files(columns: tuple[str, ...]) -> Sequence[str]:
 def _is_whole(row: Row, present: Set[str]) -> bool:
     """Whether a row has pictures, and all of them are among the files that are present."""
     files = picture_files(row)
-    return bool(files) and all(name in present for name in files.values())
+    for name in files.values():
+        if name not in present:
+            return False
+    return bool(files)

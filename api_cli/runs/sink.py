@@ -9,15 +9,17 @@ from api_cli.runs.ledger import Row
 
 
 class Source(NamedTuple):
-    """What a masked image was made from.
+    """What a masked image was made from, and its name.
 
     Attributes:
-        question: SHA-256 of the question, and of what the model was asked, 16 hex digits.
+        asked: `names.asked` of the question, and of what the model was asked.
         image: SHA-256 of the encoded picture, 64 hex digits.
+        name: of its files, without ending; None where that is the key.
     """
 
-    question: str
+    asked: int
     image: str
+    name: str | None
 
 
 class Sink(Protocol):

@@ -8,6 +8,7 @@ are read once more.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 from api_cli.runs.files import write_whole
@@ -60,5 +61,6 @@ class Sources:
         return marks if isinstance(marks, dict) else {}
 
 
+@lru_cache(maxsize=1024)  # samples about one picture follow each other
 def _mark(stamp: str, image: str) -> str:
     return digest_text(f"{stamp}\n{image}")
