@@ -41,7 +41,7 @@ def main() -> None:
 
 def study_drawn_scenes(args: argparse.Namespace) -> None:
     """Every level, then the page."""
-    if find_spec("matplotlib") is None:  # said before half an hour is spent
+    if find_spec("matplotlib") is None:  # said before the time is spent
         raise UsageError("the plots need matplotlib: pip install '.[study]'")
     sizes = (args.scenes, args.report_scenes, args.confirm_scenes)
     plan = Plan(args.work, args.model or "demo", *sizes)
