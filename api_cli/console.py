@@ -86,21 +86,28 @@ class Console:
         self._quiet = quiet
         # without stderr, rich would take stdout
         stderr: Any = sys.stderr or _Nowhere()
-        self._rich = rich.console.Console(file=stderr, highlight=False, soft_wrap=True)
+        # what a message quotes stays as it is, `:cat:` as well
+        self._rich = rich.console.Console(
+            file=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False
+        )
 
     def say(self, message: str) -> None:
         """One line, unless quiet."""
         if not self._quiet:
-            self._rich.print(message, markup=False)
+            self._rich.print(message)
 
     def warn(self, message: str) -> None:
         """One line the user should notice, unless quiet."""
         if not self._quiet:
-            self._rich.print(f"warning: {message}", style="yellow", markup=False)
+            self._rich.print(f"warning: {message}", style="yellow")
 
     def error(self, message: str) -> None:
         """One line, always."""
-        self._rich.print(f"error: {message}", style="red", markup=False)
+        line = f"error: {message}"
+        try:
+            self._rich.print(line, style="red")
+        except MemoryError:  # rich wants some
+            sys.stderr.write(f"{line}\n")
 
     def show(self, renderable: object) -> None:
         """A table or the like that was asked for, on stdout."""

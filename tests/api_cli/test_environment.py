@@ -172,13 +172,23 @@ def test_without_a_stdout_the_pictures_are_made_all_the_same(make_dataset, tmp_p
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("limit", [150_000, 600_000])
+@pytest.mark.parametrize("limit", [140_000, 150_000, 600_000])
 def test_no_address_space_is_one_line(limit, make_dataset, tmp_path):
     script = f'ulimit -v {limit}; exec "$@"'
     status, _, stderr = shell(script, *FLAGS, "--data-root", make_dataset(), cwd=tmp_path)
     assert status == 1
     assert "error: " in stderr
     assert "Traceback" not in stderr
+
+
+def test_what_messages_quote_stays_as_it_is(capsys):
+    console = Console()
+    for say in (console.say, console.warn, console.error):
+        say("no column :cat: in [bold]this[/bold] set")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.endswith("no column :cat: in [bold]this[/bold] set") for line in lines] == [
+        True
+    ] * 3
 
 
 @pytest.mark.process
