@@ -25,7 +25,15 @@ def measure(numbers: Sequence[int], photographs: int) -> list[Row]:
 
     Reading is decoding and preparing for ViT-L-14-336, writing is mask, blend and encoding.
     """
+    torch_threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        return [_row(number, photographs) for number in numbers]
+    finally:
+        torch.set_num_threads(torch_threads)
+
+
+def _row(number: int, photographs: int) -> Row:
     with tempfile.TemporaryDirectory() as temporary:
         contents = [p.read_bytes() for p in write_photographs(Path(temporary), 6)]
     images = [decode(content) for content in contents]
@@ -40,17 +48,14 @@ def measure(numbers: Sequence[int], photographs: int) -> list[Row]:
         mask = clip_mask(maps, settings)
         encode(apply_mask(images[i % len(images)], mask, settings, _BOX), "jpg", 95)
 
-    rows: list[Row] = []
-    for number in numbers:
-        row: Row = {"threads": number}
-        with ThreadPoolExecutor(number) as pool:
-            for name, work in (("read", read), ("written", write)):
-                all_of_them = partial(_all, pool, work, photographs)
-                all_of_them()
-                row[f"{name} a second"] = photographs / seconds(all_of_them)
-                row[f"CPU ms each, {name}"] = 1e3 * cpu_seconds(all_of_them) / photographs
-        rows.append(row)
-    return rows
+    row: Row = {"threads": number}
+    with ThreadPoolExecutor(number) as pool:
+        for name, work in (("read", read), ("written", write)):
+            all_of_them = partial(_all, pool, work, photographs)
+            all_of_them()
+            row[f"{name} a second"] = photographs / seconds(all_of_them)
+            row[f"CPU ms each, {name}"] = 1e3 * cpu_seconds(all_of_them) / photographs
+    return row
 
 
 def _all(pool: ThreadPoolExecutor, work: Callable[[int], None], photographs: int) -> None:
