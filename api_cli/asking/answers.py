@@ -24,6 +24,7 @@ from api_cli.runs.files import remove_leftovers, write_whole
 from api_cli.runs.ledger import Ledger, Row, read_lines, read_rows, to_line
 from api_cli.runs.locks import Lock
 from api_cli.runs.names import digest_text, safe_name
+from api_cli.runs.record import differences
 
 FOLDER = "answers"
 QUESTIONS = "questions.jsonl"
@@ -162,14 +163,9 @@ class AnswersFolder:
             write_whole(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
             return
         there = read_record(path.parent)["settings"]
-        differing = [
-            f"{name} is {settings.get(name)!r}, was {there.get(name)!r}"
-            for name in {**there, **settings}
-            if settings.get(name) != there.get(name)
-        ]
-        if differing:
+        if differing := differences(there, settings):
             raise RunFolderError(
-                f"{self.path} holds answers of other settings: {'; '.join(differing)}; move it away"
+                f"{self.path} holds answers of other settings: {differing}; move it away"
             )
 
 

@@ -52,24 +52,27 @@ def read_record(content: bytes, folder: str, settings: Mapping[str, Any]) -> dic
     try:
         record = yaml.safe_load(content.decode())
         there = dict(record["settings"])
-        names = [*{**there, **settings}]
     except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{folder}/{RECORD} is not a record of a run; use --overwrite to start the folder "
             "afresh, or another --output-folder"
         ) from error
     there = {name: value for name, value in LATER.items() if name in settings} | there
-    differing = [
-        f"{name} is {settings.get(name)!r}, was {there.get(name)!r}"
-        for name in names
-        if settings.get(name) != there.get(name)
-    ]
-    if differing:
+    if differing := differences(there, settings):
         raise RunFolderError(
-            f"{folder} holds results of other settings: {'; '.join(differing)}. "
+            f"{folder} holds results of other settings: {differing}. "
             "Use another --output-folder, or --overwrite to replace them"
         )
     return dict(record)
+
+
+def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What is wanted otherwise than it is there, in words; empty where nothing is."""
+    return "; ".join(
+        f"{name} is {wanted.get(name)!r}, was {there.get(name)!r}"
+        for name in {**there, **wanted}
+        if wanted.get(name) != there.get(name)
+    )
 
 
 def recorded_format(folder: Path) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 from api_cli.errors import RunFolderError
 from api_cli.runs.card import CARD, card_content, may_replace
 from api_cli.runs.names import SampleNames
-from api_cli.runs.record import RECORD, read_record, record_content
+from api_cli.runs.record import RECORD, differences, read_record, record_content
 from api_cli.runs.shards.names import DATA, ERRORS, KEYS, SUFFIX, ShardName, numbers, own
 from api_cli.runs.shards.place import Place
 from api_cli.runs.shards.schema import Kind, Schema
@@ -123,15 +123,10 @@ class ShardedFolder(NamedTuple):
             there = self.place.read(RECORD)  # perhaps another process's by now
         known = dict(read_record(there, str(self.place), settings).get("plan") or {})
         columns = known.pop("columns", {})
-        differing = [
-            f"{name} is {plan.get(name)!r}, was {known.get(name)!r}"
-            for name in {**known, **plan}
-            if plan.get(name) != known.get(name)
-        ]
-        if differing:
+        if differing := differences(known, plan):
             raise RunFolderError(
                 f"{self.place} holds shards of another plan, whose numbers mean other samples: "
-                f"{'; '.join(differing)}. Say the same --dataset, --range and --shard-size, use "
+                f"{differing}. Say the same --dataset, --range and --shard-size, use "
                 "another --output-folder, or --overwrite to replace them"
             )
         claimed = self._replace(schema=self.schema._replace(columns=columns))
