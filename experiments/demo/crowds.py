@@ -19,7 +19,6 @@ from things import COLOURS, THINGS, Thing
 Cast = list[tuple[Thing, str | None]]
 
 CLEAR, GONE = 0.6, 0.2  # share of a thing's box that a crop shows: in full, or not at all
-COLOURED = tuple(thing for thing in THINGS if thing.recolourable)
 
 
 class Level(NamedTuple):
